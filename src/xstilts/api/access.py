@@ -1,0 +1,55 @@
+"""How a study reaches what lies outside: object store, MLflow, engine."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from xstilts.api.base import Model
+
+
+class SecretRef(Model):
+    """A Kubernetes secret in the study's namespace."""
+
+    name: str = Field(min_length=1, max_length=253)
+
+
+class StoreSpec(Model):
+    """The object store that holds data sets, artifacts and plans."""
+
+    uri: str = Field(min_length=1, max_length=1024)
+    """`s3://bucket/prefix`, or a directory for the Local engine (relative to where the command runs)."""
+    endpoint: str | None = Field(None, max_length=1024)
+    """URL of an S3-compatible service; AWS where unset."""
+    region: str | None = Field(None, max_length=64)
+    path_style: bool = False
+    """Address buckets by path, as most S3-compatible services need."""
+    ca_secret_ref: SecretRef | None = None
+    """Secret with `ca.crt`, the certificate authority of the endpoint."""
+    secret_ref: SecretRef | None = None
+    """Secret with `AWS_ACCESS_KEY_ID` and `AWS_SECRET_ACCESS_KEY`; the pod's own identity where unset."""
+
+
+class TrackingSpec(Model):
+    """The MLflow server that checkpoints and scores are published to."""
+
+    uri: str = Field(min_length=1, max_length=1024)
+    """`http(s)://…`, or `sqlite:///file.db` for the Local engine."""
+    experiment: str | None = Field(None, max_length=256)
+    """The study's name where unset."""
+    secret_ref: SecretRef | None = None
+
+
+class EngineType(StrEnum):
+    """Where stages run."""
+
+    LOCAL = "Local"
+    JOBS = "Jobs"
+    KUBEFLOW = "Kubeflow"
+
+
+class EngineSpec(Model):
+    type: EngineType = EngineType.LOCAL
+    endpoint: str | None = Field(None, max_length=1024)
+    """URL of the Kubeflow Pipelines API; Kubeflow only."""
+    namespace: str | None = Field(None, max_length=63)
+    token_secret_ref: SecretRef | None = None

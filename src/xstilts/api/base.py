@@ -1,0 +1,53 @@
+"""What every document of xstilts shares: strict models with camelCase keys, exact decimals, kind errors.
+
+Both the resources that people write (`Study`) and the documents that stages leave behind (manifests) build on
+`Model`. It refuses unknown keys, so a misspelt setting is an error and never a silent default.
+"""
+
+from collections.abc import Mapping
+from decimal import Decimal, InvalidOperation
+from typing import Annotated, Any, ClassVar, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic.alias_generators import to_camel
+
+
+class Model(BaseModel):
+    """A frozen document: camelCase outside, snake_case inside, unknown keys refused."""
+
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid",
+        frozen=True,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        validate_by_alias=True,
+        serialize_by_alias=True,
+        use_attribute_docstrings=True,
+    )
+
+    def document(self) -> dict[str, Any]:
+        """The JSON form with every field written out: what is stored and hashed."""
+        return self.model_dump(mode="json")
+
+    def overlaid(self, *overrides: Self) -> Self:
+        """This document with the fields that each override sets explicitly; the last one wins."""
+        fields: Mapping[str, Any] = {
+            name: getattr(override, name) for override in overrides for name in sorted(override.model_fields_set)
+        }
+        return self.model_copy(update=dict(fields))
+
+
+def _canonical_decimal(value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(f'write the number in quotes, as "{value}": binary floats would not hash equally')
+    try:
+        number = Decimal(str(value))
+    except InvalidOperation:
+        raise ValueError(f'{value!r} is not a decimal number such as "0.1" or "1e-5"') from None
+    if not number.is_finite():
+        raise ValueError(f"{value!r} is not a finite number")
+    return f"{number.normalize():f}" if number else "0"
+
+
+DecimalString = Annotated[str, BeforeValidator(_canonical_decimal, json_schema_input_type=str | int)]
+"""An exact decimal, kept in one spelling ("1e-5" becomes "0.00001"), so that equal settings hash equally."""

@@ -1,0 +1,288 @@
+"""The Study: what a person declares. Field docstrings are the reference; `xstilts.api.load` reads the YAML."""
+
+import re
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, Field, StringConstraints, model_validator
+
+from xstilts.api.access import EngineSpec, SecretRef, StoreSpec, TrackingSpec
+from xstilts.api.base import DecimalString, Model
+from xstilts.api.training import RetrievalSettings, TrainingSettings
+
+API_VERSION: Literal["xstilts.dev/v1alpha1"] = "xstilts.dev/v1alpha1"
+BASELINE = "baseline"
+"""Name of the recipe that trains nothing: reserved."""
+
+Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=52)]
+"""Lower-case letters, digits and hyphens, as Kubernetes wants names."""
+TaskName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-_a-z0-9]*$", max_length=63)]
+Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}([-_][A-Za-z0-9]+)*$", max_length=16)]
+Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+FULL = "full"
+_SIZE = re.compile(r"(full|0|[1-9][0-9]{0,9}|(100|[1-9]?[0-9](\.[0-9]{1,4})?)%)")
+
+
+def _size(value: object) -> str:
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not _SIZE.fullmatch(text):
+        raise ValueError(f'{value!r} is no size: write a number of rows (1000), a percentage ("10%") or "full"')
+    return "0" if text.startswith("0") and not text.strip("0.%") else text
+
+
+Size = Annotated[str, BeforeValidator(_size, json_schema_input_type=int | str)]
+"""Rows of intermediate data: a number, a percentage of the full data, or `full`; 0 is the baseline."""
+
+
+def _require_unique(field: str, values: Iterable[object]) -> None:
+    seen: set[object] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{field}: {value!r} is listed twice; list each once")
+        seen.add(value)
+
+
+class ModelSpec(Model):
+    """The pretrained encoder: a hub name, or a URI (directory, `s3://…`). Exactly one of both."""
+
+    name: str | None = Field(None, max_length=256)
+    """Name on the Hugging Face hub, such as `xlm-roberta-large`."""
+    revision: str = Field("main", max_length=128)
+    """Branch, tag or commit on the hub; resolved to a commit when the study is accepted."""
+    uri: str | None = Field(None, max_length=1024)
+    token_secret_ref: SecretRef | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if (self.name is None) == (self.uri is None):
+            raise ValueError("give exactly one of name (on the hub) and uri (a directory or s3://…)")
+        return self
+
+
+class TaskRef(Model):
+    """One intermediate task of a recipe."""
+
+    name: TaskName
+    data: TaskName | None = None
+    """Data set to train and select on instead of the task's own, such as `xnli` for `mnli`."""
+    translation: Language | None = None
+    """Train on the translation of the data into this language (same rows as the English subset)."""
+
+
+class SamplingStrategy(StrEnum):
+    """How a mixture draws its tasks; weights are over the full sizes n of the data sets."""
+
+    PROPORTIONAL = "Proportional"  # min(n, cap)
+    TEMPERATURE = "Temperature"  # min(n, cap) ** (1 / temperature)
+    UNIFORM = "Uniform"
+    SPECIFIED = "Specified"
+
+
+class Sampling(Model):
+    strategy: SamplingStrategy = SamplingStrategy.PROPORTIONAL
+    cap: int | None = Field(None, ge=1)
+    """Rows above which a data set counts no more."""
+    temperature: DecimalString | None = None
+    weights: tuple[DecimalString, ...] | None = Field(None, max_length=32)
+    """One per task, in order; Specified only."""
+
+    @model_validator(mode="after")
+    def _fits_the_strategy(self) -> Self:
+        for field, strategies in (
+            ("temperature", {SamplingStrategy.TEMPERATURE}),
+            ("weights", {SamplingStrategy.SPECIFIED}),
+        ):
+            given, wanted = getattr(self, field) is not None, self.strategy in strategies
+            if given != wanted:
+                verb = "needs" if wanted else "takes no"
+                raise ValueError(f"strategy {self.strategy} {verb} {field}")
+        if self.cap is not None and self.strategy in {SamplingStrategy.UNIFORM, SamplingStrategy.SPECIFIED}:
+            raise ValueError(f"strategy {self.strategy} takes no cap")
+        return self
+
+
+class MlmStream(Model):
+    """A masked-language-model stream beside the tasks."""
+
+    dataset: TaskName
+    ratio: DecimalString
+    """Share of the optimizer steps that train on the stream."""
+
+
+class Recipe(Model):
+    """What the intermediate phase trains on: one task or a mixture."""
+
+    name: Name
+    tasks: tuple[TaskRef, ...] = Field(min_length=1, max_length=32)
+    sampling: Sampling = Sampling()
+    mlm: MlmStream | None = None
+    sizes: tuple[Size, ...] | None = Field(None, max_length=32)
+    """This recipe's own sizes instead of the study's; one above its data is an error."""
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.name == BASELINE:
+            raise ValueError(f"name: {BASELINE!r} is the name of the recipe that trains nothing; choose another")
+        _require_unique("tasks", [(task.name, task.translation) for task in self.tasks])
+        weights = self.sampling.weights
+        if weights is not None and len(weights) != len(self.tasks):
+            raise ValueError(f"sampling.weights: {len(weights)} weights for {len(self.tasks)} tasks; give one a task")
+        return self
+
+
+class Budget(Model):
+    """How long the intermediate phase trains. Exactly one of both."""
+
+    epochs: DecimalString | None = None
+    """Passes over the subset: more data, more updates."""
+    steps: int | None = Field(None, ge=1)
+    """Optimizer steps: the same number of updates for every size."""
+
+    @model_validator(mode="after")
+    def _one_unit(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give exactly one of epochs and steps")
+        return self
+
+
+class TargetRef(Model):
+    """One target task: English fine-tuning, then evaluation in every language."""
+
+    name: TaskName
+    languages: tuple[Language, ...] | None = Field(None, min_length=1, max_length=128)
+    """Languages to evaluate; all that the data set has where unset."""
+    data: TaskName | None = None
+    """Data set to train and select on, in English, instead of the task's own."""
+    retrieval: RetrievalSettings = RetrievalSettings()
+
+
+class TaskOverride(TrainingSettings):
+    """Settings for one task of a phase."""
+
+    name: TaskName
+
+
+class PhaseSettings(TrainingSettings):
+    """Settings of a phase; those set here override the tasks' published recipes."""
+
+    per_task: tuple[TaskOverride, ...] = Field((), max_length=64)
+    """Settings for single tasks; they override the phase's."""
+
+    def resolve(self, *, task: str, recipe: TrainingSettings) -> TrainingSettings:
+        """The published recipe of a task, overlaid by this phase's settings, then by those for the task."""
+        layers = (self, *(override for override in self.per_task if override.name == task))
+        fields = {
+            name: getattr(layer, name)
+            for layer in layers
+            for name in layer.model_fields_set & TrainingSettings.model_fields.keys()
+        }
+        return recipe.model_copy(update=fields)
+
+
+class TrainingSpec(Model):
+    intermediate: PhaseSettings = PhaseSettings()
+    target: PhaseSettings = PhaseSettings()
+
+
+class StageResources(Model):
+    """What a pod of a stage asks for."""
+
+    nodes: int = Field(1, ge=1, le=1024)
+    processes_per_node: int = Field(1, ge=1, le=64)
+    requests: dict[str, str] = Field(default_factory=dict, max_length=16)
+    limits: dict[str, str] = Field(default_factory=dict, max_length=16)
+
+
+StageKind = Literal["data-scaling", "intermediate-training", "target-training", "evaluation"]
+
+
+class FailurePolicy(Model):
+    max_failed_trials: int = Field(0, ge=0)
+    """Failed trials after which no further trial starts."""
+    retries: int = Field(2, ge=0, le=100)
+    """New attempts of a stage that failed for a reason that may pass."""
+    preemption_retries: int = Field(20, ge=0, le=10000)
+    """New attempts of a stage that was ended from outside."""
+    active_deadline_seconds: int | None = Field(None, ge=1)
+
+
+class CheckpointRetention(StrEnum):
+    ALL = "All"
+    BEST_PER_RECIPE = "BestPerRecipe"
+    NONE = "None"
+
+
+class Retention(Model):
+    checkpoints: CheckpointRetention = CheckpointRetention.ALL
+
+
+class Reuse(StrEnum):
+    """Whether results of the same stage key are taken over."""
+
+    ALWAYS = "Always"
+    SAME_IMAGE = "SameImage"
+    NEVER = "Never"
+
+
+class StudySpec(Model):
+    """Base model x recipes x sizes x subset seeds x training seeds x targets."""
+
+    model: ModelSpec
+    recipes: tuple[Recipe, ...] = Field((), max_length=64)
+    sizes: tuple[Size, ...] = Field(("0", FULL), min_length=1, max_length=32)
+    subset_seeds: tuple[Seed, ...] = Field((1,), min_length=1, max_length=32)
+    """Each draws its own nested subsets."""
+    seeds: tuple[Seed, ...] = Field((1, 2, 3), min_length=1, max_length=32)
+    """Training seeds, of both phases."""
+    budgets: tuple[Budget, ...] = Field((), max_length=8)
+    """The published epochs of each task where empty; an axis of the study where there are several."""
+    targets: tuple[TargetRef, ...] = Field(min_length=1, max_length=64)
+    training: TrainingSpec = TrainingSpec()
+    store: StoreSpec
+    tracking: TrackingSpec
+    engine: EngineSpec = EngineSpec()
+    resources: dict[StageKind, StageResources] = Field(default_factory=dict)
+    parallelism: int = Field(8, ge=1, le=1024)
+    """Trials (Local: stages) that run at the same time."""
+    failure_policy: FailurePolicy = FailurePolicy()
+    retention: Retention = Retention()
+    reuse: Reuse = Reuse.ALWAYS
+    suspend: bool = False
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        _require_unique("recipes", [recipe.name for recipe in self.recipes])
+        _require_unique("targets", [target.name for target in self.targets])
+        for field, values in self._axes():
+            _require_unique(field, values)
+        if not self.recipes and self.sizes != ("0",):
+            raise ValueError('recipes: none given, so sizes can only be ["0"], the baseline')
+        return self
+
+    def _axes(self) -> Sequence[tuple[str, Sequence[Any]]]:
+        own = [(f"recipes[{i}].sizes", recipe.sizes) for i, recipe in enumerate(self.recipes) if recipe.sizes]
+        axes = [("sizes", self.sizes), ("subsetSeeds", self.subset_seeds), ("seeds", self.seeds)]
+        return [*axes, ("budgets", self.budgets), *own]
+
+
+class Metadata(Model):
+    name: Name
+    namespace: str | None = Field(None, max_length=63)
+    labels: dict[str, str] = Field(default_factory=dict)
+    annotations: dict[str, str] = Field(default_factory=dict)
+
+
+class Study(Model):
+    """A bounded experiment on how the size of English intermediate data changes zero-shot accuracy."""
+
+    api_version: Literal["xstilts.dev/v1alpha1"] = API_VERSION
+    kind: Literal["Study"] = "Study"
+    metadata: Metadata
+    spec: StudySpec
+
+    @property
+    def experiment(self) -> str:
+        """Name of the MLflow experiment."""
+        return self.spec.tracking.experiment or self.metadata.name

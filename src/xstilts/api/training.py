@@ -1,0 +1,71 @@
+"""Settings of one training phase. A task brings the paper's values; a Study may override any of them."""
+
+from enum import StrEnum
+
+from pydantic import Field
+
+from xstilts.api.base import DecimalString, Model
+
+
+class Precision(StrEnum):
+    """Arithmetic of forward and backward passes; weights and optimizer state stay in float32."""
+
+    FLOAT32 = "Float32"
+    BFLOAT16 = "BFloat16"
+
+
+class Selection(StrEnum):
+    """Which checkpoint of a training stage is handed over and evaluated."""
+
+    LAST = "Last"
+    BEST = "Best"  # highest headline metric on the English dev set; the earlier one on a tie
+
+
+class TrainingSettings(Model):
+    """Everything that changes the numbers of a training stage besides data, budget and seed.
+
+    Defaults are those of jiant's XTREME runs of Phang et al. 2020 (science.md, section 3).
+    """
+
+    learning_rate: DecimalString = "0.00001"
+    """Peak learning rate of AdamW, reached after warm-up and then decayed linearly to 0."""
+    batch_size: int = Field(32, ge=1, le=65536)
+    """Examples per optimizer step."""
+    epochs: DecimalString = "2"
+    """Passes over the training data where no budget of the Study says otherwise."""
+    max_length: int = Field(256, ge=8, le=8192)
+    """Tokens of one input sequence; longer pairs lose the tail of the longer part."""
+    doc_stride: int = Field(128, ge=1, le=4096)
+    """Tokens by which windows of a long context overlap in span extraction."""
+    warmup_ratio: DecimalString = "0.1"
+    """Share of the optimizer steps with a rising learning rate."""
+    weight_decay: DecimalString = "0.01"
+    """Decoupled decay of every weight but biases and layer norms."""
+    adam_epsilon: DecimalString = "0.00000001"
+    max_grad_norm: DecimalString = "1"
+    """Gradients are scaled down to this global L2 norm."""
+    dropout: DecimalString = "0.1"
+    """Dropout of encoder and heads."""
+    evaluate_every_steps: int = Field(1000, ge=1)
+    """Optimizer steps between looks at the English dev set; the last step always looks."""
+    dev_rows: int = Field(2000, ge=1)
+    """Rows of a random fixed sample of the English dev set; the whole set where it has fewer."""
+    precision: Precision = Precision.FLOAT32
+    threads: int = Field(1, ge=1, le=256)
+    """CPU threads of the stage: fixed, because sums change with the number of threads."""
+    selection: Selection = Selection.BEST
+
+
+class Pooling(StrEnum):
+    """How a sentence vector is made of token vectors."""
+
+    MEAN = "Mean"  # over all tokens that are not padding, <s> and </s> included, as in jiant
+    CLS = "Cls"  # the vector of <s>
+
+
+class RetrievalSettings(Model):
+    """How sentences are embedded where a target is retrieval without training."""
+
+    layer: int | None = Field(None, ge=0, le=256)
+    """Layer whose output is pooled, 0 being the embeddings; 14 of 24 by default, in proportion for other depths."""
+    pooling: Pooling = Pooling.MEAN

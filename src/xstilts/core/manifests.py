@@ -1,0 +1,95 @@
+"""The documents that make things exist: what has no manifest does not exist.
+
+A manifest is written last, on condition that there is none, and lists files by content (path, sha256, size). Files
+themselves lie under `blobs/sha256/<aa>/<sha256>`, so equal content is stored once and a torn write is never named.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from xstilts.api.base import Model
+from xstilts.core.keys import digest
+
+
+class FileEntry(Model):
+    """One file of an artifact."""
+
+    path: str
+    """Relative to the artifact's root, with forward slashes."""
+    sha256: str
+    size: int
+    """Bytes."""
+
+
+class Split(Model):
+    """One split of a data set in one language, as upstream files: the unit that stages depend on."""
+
+    dataset: str
+    split: str
+    language: str
+    layout: str
+    """Name of the reader, in `xstilts.tasks`, that understands the files."""
+    rows: int
+    files: tuple[FileEntry, ...]
+
+    @property
+    def digest(self) -> str:
+        """Changes with any byte of the files, or with the reader."""
+        return digest([self.split, self.language, self.layout, [(file.path, file.sha256) for file in self.files]])
+
+
+class SplitRef(Model):
+    """How a stage's config names a split: enough to find it and to notice any change."""
+
+    dataset: str
+    split: str
+    language: str
+    digest: str
+
+    @property
+    def address(self) -> str:
+        """Where the split's document lies in the store."""
+        return f"datasets/{self.dataset}/splits/{self.digest}"
+
+    def __str__(self) -> str:
+        return f"{self.dataset}/{self.split}.{self.language}@{self.digest[:12]}"
+
+
+class DatasetManifest(Model):
+    """A data set as it was imported: all its splits and languages."""
+
+    format: Literal[1] = 1
+    name: str
+    splits: tuple[Split, ...]
+    licence: str = ""
+
+    @property
+    def digest(self) -> str:
+        return digest([split.digest for split in self.splits])
+
+    def find(self, split: str, language: str) -> Split | None:
+        """The split in that language, or None."""
+        return next((s for s in self.splits if s.split == split and s.language == language), None)
+
+
+class ArtifactManifest(Model):
+    """Files that belong together, and what is known of them: a stage's result, a base model, a training checkpoint."""
+
+    format: Literal[1] = 1
+    kind: str
+    key: str
+    version: int = 1
+    config: dict[str, Any] = Field(default_factory=dict)
+    inputs: dict[str, str] = Field(default_factory=dict)
+    """Role to address of the artifacts that this one was made from."""
+    files: tuple[FileEntry, ...] = ()
+    facts: dict[str, Any] = Field(default_factory=dict)
+    """Results in numbers; the form depends on the kind (see `xstilts.core.results`)."""
+    provenance: dict[str, Any] = Field(default_factory=dict)
+    """Code version, image, machine, times: recorded, never part of a key."""
+
+    @property
+    def content_digest(self) -> str:
+        """Of the files alone: equal for two runs that produced the same bytes."""
+        return digest([(file.path, file.sha256) for file in self.files])

@@ -1,0 +1,307 @@
+"""Expands a Study into trials and the stages that they share. Pure: no I/O, no clock, no randomness.
+
+Called by the CLI, the engines and the tests alike. The `World` holds all that was resolved from outside; equal studies
+in equal worlds give equal plans, and a change gives other keys to exactly the stages that it reaches.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from xstilts.api.study import BASELINE, FULL, Budget, Recipe, StageKind, Study, TargetRef
+from xstilts.api.training import Selection, TrainingSettings
+from xstilts.core.catalogue import TaskKind, TaskSpec
+from xstilts.core.configs import (
+    BASE_CHECKPOINT,
+    EvaluationConfig,
+    InferenceSettings,
+    ScalingConfig,
+    StageConfig,
+    SubsetRequest,
+    TaskTraining,
+    TrainingConfig,
+)
+from xstilts.core.errors import UserError
+from xstilts.core.keys import model_address, stage_address, stage_key
+from xstilts.core.manifests import Split, SplitRef
+from xstilts.core.plan import NotApplicable, Plan, PlannedStage, Point, Trial
+from xstilts.core.sampling import apportion, mixture_weights
+from xstilts.core.scaling import resolve_size
+from xstilts.core.world import Lookup, TrainingData, World
+
+
+def plan(study: Study, world: World) -> Plan:
+    """Every wanted (recipe, size, subset seed, seed, budget, target) once, after collapsing what is equal.
+
+    Raises UserError, naming the field of the Study, for unknown tasks, missing data, languages without data, sizes
+    that a recipe asks for by itself and does not have, and features that this version does not run.
+    """
+    return _Planner(study, world, Lookup(study.spec, world)).plan()
+
+
+class _Share(NamedTuple):
+    """One task's part in a point of a recipe."""
+
+    data: TrainingData
+    weight: int
+    rows: int
+
+
+@dataclass
+class _Planner:
+    study: Study
+    world: World
+    lookup: Lookup
+    stages: dict[str, PlannedStage] = field(default_factory=dict)
+    not_applicable: list[NotApplicable] = field(default_factory=list)
+
+    def plan(self) -> Plan:
+        trials = tuple(self._trial(point, recipe) for point, recipe in self._points())
+        return Plan(
+            study=self.study.metadata.name,
+            experiment=self.study.experiment,
+            model=self._model,
+            trials=trials,
+            stages=self.stages,
+            not_applicable=tuple(self.not_applicable),
+            naive=self._count_naive(),
+        )
+
+    # ---- the axes
+
+    @property
+    def _model(self) -> str:
+        return model_address(self.world.model_digest)
+
+    def _points(self) -> Iterator[tuple[Point, int | None]]:
+        """Points with the index of their recipe; the baseline once for all recipes."""
+        spec = self.study.spec
+        sizes = [recipe.sizes or spec.sizes for recipe in spec.recipes] or [spec.sizes]
+        if any("0" in own for own in sizes):
+            yield from ((Point(recipe=BASELINE, size="0", rows=0, seed=seed), None) for seed in spec.seeds)
+        for index, recipe in enumerate(spec.recipes):
+            for size, rows, is_full in self._sizes_of(index, recipe):
+                subset_seeds = (None,) if is_full else spec.subset_seeds
+                for subset_seed in subset_seeds:
+                    for budget in spec.budgets or (None,):
+                        for seed in spec.seeds:
+                            point = Point(
+                                recipe=recipe.name,
+                                size=size,
+                                rows=rows,
+                                subset_seed=subset_seed,
+                                seed=seed,
+                                budget=budget,
+                            )
+                            yield point, index
+
+    def _sizes_of(self, index: int, recipe: Recipe) -> Iterator[tuple[str, int, bool]]:
+        """Applicable sizes above 0 with their rows; sizes that mean the same rows are one, `full` where it is full."""
+        available = sum(self.lookup.recipe_data(index, i).train.rows for i in range(len(recipe.tasks)))
+        resolved: dict[int, str] = {}
+        for size in recipe.sizes or self.study.spec.sizes:
+            rows = resolve_size(size, available=available)
+            if rows > available:
+                if recipe.sizes:
+                    raise UserError(
+                        f"spec.recipes[{index}].sizes: {size} is more than the {available} rows that recipe "
+                        f"{recipe.name!r} has; remove it, or write full"
+                    )
+                self.not_applicable.append(NotApplicable(recipe=recipe.name, size=size, rows=rows, available=available))
+            elif rows:
+                resolved[rows] = FULL if rows == available else resolved.get(rows, size)
+        yield from ((size, rows, rows == available) for rows, size in resolved.items())
+
+    def _count_naive(self) -> dict[StageKind, int]:
+        """Stages when each wanted (recipe, size, subset seed, seed, budget, target) has a pipeline of its own."""
+        spec = self.study.spec
+        targets = len(spec.targets)
+        trained = sum(self.lookup.target(i).kind is not TaskKind.RETRIEVAL for i in range(targets))
+        left_out = {(entry.recipe, entry.size) for entry in self.not_applicable}
+        cells = [
+            size
+            for recipe in spec.recipes
+            for size in recipe.sizes or spec.sizes
+            if (recipe.name, size) not in left_out
+        ]
+        repeats = len(spec.subset_seeds) * len(spec.seeds) * len(spec.budgets or (None,))
+        above_zero = sum(size != "0" for size in cells)
+        return {
+            "data-scaling": above_zero * repeats * targets,
+            "intermediate-training": above_zero * repeats * targets,
+            "target-training": len(cells) * repeats * trained,
+            "evaluation": len(cells) * repeats * targets,
+        }
+
+    # ---- one trial
+
+    def _trial(self, point: Point, index: int | None) -> Trial:
+        encoder, checkpoint, scaling, intermediate = self._model, BASE_CHECKPOINT, None, None
+        if index is not None:
+            scaling = self._scaling(point, index)
+            encoder, checkpoint = self._intermediate(point, index, scaling)
+            intermediate = encoder
+        trainings: dict[str, str] = {}
+        evaluations: dict[str, str] = {}
+        for i, target in enumerate(self.study.spec.targets):
+            spec = self.lookup.target(i)
+            if spec.kind is TaskKind.RETRIEVAL:
+                evaluations[target.name] = self._evaluation(point, i, target, encoder, checkpoint)
+            else:
+                trained, best = self._target(point, i, target, encoder, checkpoint)
+                trainings[target.name] = trained
+                evaluations[target.name] = self._evaluation(point, i, target, trained, best)
+        return Trial(
+            point=point, scaling=scaling, intermediate=intermediate, trainings=trainings, evaluations=evaluations
+        )
+
+    def _shares(self, point: Point, index: int) -> list[_Share]:
+        """The recipe's tasks with the rows that each has in this point; those without any are left out."""
+        recipe = self.study.spec.recipes[index]
+        data = [self.lookup.recipe_data(index, i) for i in range(len(recipe.tasks))]
+        sizes = [entry.train.rows for entry in data]
+        weights = mixture_weights(recipe.sampling, sizes)
+        counts = apportion(point.rows, weights=weights, capacities=sizes)
+        return [_Share(entry, weight, rows) for entry, weight, rows in zip(data, weights, counts, strict=True) if rows]
+
+    def _scaling(self, point: Point, index: int) -> str:
+        subsets = tuple(
+            SubsetRequest(
+                task=share.data.task.name,
+                task_version=share.data.task.version,
+                data=_ref(share.data.train),
+                rows=share.rows,
+            )
+            for share in self._shares(point, index)
+        )
+        config = ScalingConfig(subsets=subsets, seed=point.subset_seed)
+        return self._stage("data-scaling", config, {}, point, examples=0, max_length=0)
+
+    def _intermediate(self, point: Point, index: int, subset: str) -> tuple[str, str]:
+        recipe = self.study.spec.recipes[index]
+        phase = self.study.spec.training.intermediate
+        shares = self._shares(point, index)
+        specs = [share.data.task for share in shares]
+        tasks = tuple(_training(share.data, weight=share.weight if len(shares) > 1 else 1) for share in shares)
+        name = recipe.tasks[0].name if len(specs) == 1 else recipe.name
+        settings = phase.resolve(task=name, recipe=_mixture_recipe(specs))
+        budget = point.budget or Budget(epochs=settings.epochs)
+        config = TrainingConfig(
+            tasks=tasks, checkpoint=BASE_CHECKPOINT, budget=budget, seed=point.seed, settings=_own(settings)
+        )
+        address = self._stage(
+            "intermediate-training",
+            config,
+            {"encoder": self._model, "subset": subset},
+            point,
+            examples=_examples(budget, rows=point.rows, batch_size=settings.batch_size),
+            max_length=settings.max_length,
+        )
+        return address, _selected(settings)
+
+    def _target(self, point: Point, i: int, target: TargetRef, encoder: str, checkpoint: str) -> tuple[str, str]:
+        spec = self.lookup.target(i)
+        settings = self.study.spec.training.target.resolve(task=spec.name, recipe=spec.settings)
+        data = self.lookup.target_data(i)
+        budget = Budget(epochs=settings.epochs)
+        config = TrainingConfig(
+            tasks=(_training(data),),
+            checkpoint=checkpoint,
+            budget=budget,
+            seed=point.seed,
+            settings=_own(settings),
+        )
+        address = self._stage(
+            "target-training",
+            config,
+            {"encoder": encoder},
+            point,
+            examples=_examples(budget, rows=data.train.rows, batch_size=settings.batch_size),
+            max_length=settings.max_length,
+        )
+        return address, _selected(settings)
+
+    def _evaluation(self, point: Point, i: int, target: TargetRef, encoder: str, checkpoint: str) -> str:
+        spec = self.lookup.target(i)
+        splits = self.lookup.test_splits(i)
+        settings = self.study.spec.training.target.resolve(task=spec.name, recipe=spec.settings)
+        config = EvaluationConfig(
+            task=spec.name,
+            task_version=spec.version,
+            data=tuple(_ref(split) for split in splits),
+            checkpoint=checkpoint,
+            settings=InferenceSettings(
+                max_length=settings.max_length,
+                doc_stride=settings.doc_stride,
+                precision=settings.precision,
+                threads=settings.threads,
+            ),
+            retrieval=target.retrieval if spec.kind is TaskKind.RETRIEVAL else None,
+        )
+        examples = sum(split.rows for split in splits)
+        return self._stage(
+            "evaluation", config, {"encoder": encoder}, point, examples=examples, max_length=settings.max_length
+        )
+
+    def _stage(
+        self,
+        kind: StageKind,
+        config: StageConfig,
+        inputs: dict[str, str],
+        point: Point,
+        *,
+        examples: int,
+        max_length: int,
+    ) -> str:
+        """Adds the stage unless an equal one is there already; returns its address."""
+        document, version = config.document(), self.world.versions[kind]
+        key = stage_key(kind=kind, version=version, config=document, inputs=inputs)
+        address = stage_address(kind, key)
+        if address not in self.stages:
+            self.stages[address] = PlannedStage(
+                kind=kind,
+                key=key,
+                version=version,
+                config=document,
+                inputs=inputs,
+                recipe=point.recipe,
+                threads=1 if isinstance(config, ScalingConfig) else config.settings.threads,
+                examples=examples,
+                tokens=examples * max_length,
+            )
+        return address
+
+
+def _training(data: TrainingData, *, weight: int = 1) -> TaskTraining:
+    return TaskTraining(
+        task=data.task.name,
+        task_version=data.task.version,
+        train=_ref(data.train),
+        dev=_ref(data.dev),
+        weight=weight,
+    )
+
+
+def _ref(split: Split) -> SplitRef:
+    return SplitRef(dataset=split.dataset, split=split.split, language=split.language, digest=split.digest)
+
+
+def _mixture_recipe(specs: list[TaskSpec]) -> TrainingSettings:
+    """A mixture trains 3 epochs at the paper's learning rate, on sequences as long as its longest task's."""
+    if len(specs) == 1:
+        return specs[0].settings
+    return TrainingSettings(epochs="3", max_length=max(spec.settings.max_length for spec in specs))
+
+
+def _own(settings: TrainingSettings) -> TrainingSettings:
+    """Without what does not change the stage's numbers: epochs (the budget says it) and selection (its user does)."""
+    default = TrainingSettings()
+    return settings.model_copy(update={"epochs": default.epochs, "selection": default.selection})
+
+
+def _selected(settings: TrainingSettings) -> str:
+    return "best" if settings.selection is Selection.BEST else "last"
+
+
+def _examples(budget: Budget, *, rows: int, batch_size: int) -> int:
+    return budget.steps * batch_size if budget.steps else round(rows * float(budget.epochs or 0))

@@ -1,0 +1,98 @@
+"""What stages report in numbers: the `facts` of their manifests. Scores are percentages, 0 to 100."""
+
+from xstilts.api.base import Model
+from xstilts.core.manifests import SplitRef
+
+
+class SubsetFacts(Model):
+    """One task's share of a data-scaling result."""
+
+    task: str
+    parent: SplitRef
+    rows: int
+    parent_rows: int
+    ids_digest: str
+    """sha256 over the ids in subset order."""
+    histogram: dict[str, int]
+    """Rows by stratum."""
+    path: str
+    """File with one `row TAB id` a line, in subset order; `row` counts from 0 in the parent."""
+
+
+class ScalingFacts(Model):
+    subsets: tuple[SubsetFacts, ...]
+
+    @property
+    def rows(self) -> int:
+        return sum(subset.rows for subset in self.subsets)
+
+
+class CheckpointFacts(Model):
+    """One checkpoint that a training stage keeps."""
+
+    name: str
+    """`last` or `best`."""
+    path: str
+    """Folder in the artifact: an encoder in the hub's format, its tokenizer, and heads."""
+    step: int
+    scores: dict[str, float]
+    """`<task>/<metric>` on the English dev set at that step."""
+
+
+class DevScores(Model):
+    step: int
+    loss: float
+    """Mean training loss since the look before."""
+    scores: dict[str, float]
+
+
+class TrainingFacts(Model):
+    steps: int
+    examples: int
+    """Training examples seen, repeats counted."""
+    history: tuple[DevScores, ...]
+    checkpoints: tuple[CheckpointFacts, ...]
+    degenerate: dict[str, str]
+    """Task to the reason why its last dev score is no better than a constant answer; empty if all is well."""
+
+
+class LanguageScores(Model):
+    language: str
+    data: SplitRef
+    rows: int
+    metrics: dict[str, float]
+    predictions: str
+    """Path of the JSON lines `{"id", "gold", "prediction"}` in the artifact."""
+
+
+class EvaluationFacts(Model):
+    task: str
+    metric: str
+    """The headline metric."""
+    checkpoint: str
+    """`last`, `best`, or `base` for an encoder that no stage trained."""
+    step: int = 0
+    """Optimizer step of that checkpoint."""
+    languages: tuple[LanguageScores, ...]
+
+
+class Publication(Model):
+    """Where a stage's results are shown: not part of any key."""
+
+    study: str
+    experiment: str
+    recipe: str
+    """With the study it names the registered model."""
+
+
+class Outcome(Model):
+    """How an attempt at a stage ended; without one it was ended from outside."""
+
+    exit_code: int
+    reason: str
+    """Name of the error, or `Succeeded`."""
+    message: str = ""
+    holder: str
+    started: int
+    """Milliseconds since 1970."""
+    finished: int

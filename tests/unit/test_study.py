@@ -1,0 +1,90 @@
+"""What a Study accepts, and what it says about what it refuses."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from xstilts.api.base import DecimalString
+from xstilts.api.load import InvalidDocument, parse_study
+from xstilts.api.study import PhaseSettings, Size, TaskOverride
+from xstilts.api.training import TrainingSettings
+
+VALID = """
+apiVersion: xstilts.dev/v1alpha1
+kind: Study
+metadata: {name: demo}
+spec:
+  model: {uri: model}
+  recipes: [{name: mnli, tasks: [{name: mnli}]}]
+  sizes: [0, 100, full]
+  targets: [{name: xnli}]
+  store: {uri: store}
+  tracking: {uri: "sqlite:///mlflow.db"}
+"""
+
+
+def complaint(old: str, new: str) -> str:
+    assert old in VALID
+    with pytest.raises(InvalidDocument) as caught:
+        parse_study(VALID.replace(old, new))
+    return str(caught.value)
+
+
+def test_a_study_survives_its_own_document() -> None:
+    study = parse_study(VALID)
+    assert type(study).model_validate(study.document()) == study
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "expected"),
+    [
+        pytest.param("targets:", "tragets:", ["spec.tragets", "did you mean 'targets'", "spec.targets: required"], id="a misspelt field is named with the one that was meant"),
+        pytest.param("{uri: model}", "{uri: model, name: x}", ["spec.model", "exactly one of name"], id="two sources of a model contradict"),
+        pytest.param("[0, 100, full]", "[0, -5]", ["spec.sizes[1]", "-5", "full"], id="a negative size is refused"),
+        pytest.param("[0, 100, full]", "[0, 0.5]", ["spec.sizes[1]", "0.5"], id="a size that is a float is refused"),
+        pytest.param("[0, 100, full]", "[100, '100']", ["sizes", "'100'", "twice"], id="a size given twice is refused in either spelling"),
+        pytest.param("name: mnli, tasks", "name: baseline, tasks", ["recipes[0]", "baseline"], id="the baseline's name is reserved"),
+        pytest.param("{name: demo}", "{name: My_Demo}", ["metadata.name", "My_Demo"], id="a name must fit Kubernetes"),
+        pytest.param("sizes:", "budgets: [{epochs: 0.5}]\n  sizes:", ["spec.budgets[0].epochs", 'in quotes, as "0.5"'], id="a float is refused where a decimal is wanted"),
+        pytest.param("sizes:", "budgets: [{epochs: '1', steps: 3}]\n  sizes:", ["spec.budgets[0]", "exactly one"], id="a budget has one unit"),
+        pytest.param("sizes:", "sizes: [0]\n  sizes:", ["'sizes' is given twice"], id="a key given twice is refused"),
+        pytest.param("kind: Study", "kind: Studies", ["kind", "'Studies'"], id="another kind is refused"),
+        pytest.param("tasks: [{name: mnli}]", "tasks: [{name: mnli}], sampling: {strategy: Uniform, cap: 3}", ["sampling", "Uniform takes no cap"], id="a cap contradicts uniform sampling"),
+        pytest.param("tasks: [{name: mnli}]", "tasks: [{name: mnli}], sampling: {strategy: Specified, weights: [1, 2]}", ["recipes[0]", "2 weights for 1 tasks"], id="weights must match the tasks"),
+    ],
+)  # fmt: skip
+def test_a_bad_study_is_explained(old: str, new: str, expected: list[str]) -> None:
+    message = complaint(old, new)
+    assert all(part in message for part in expected), message
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    message = complaint("targets: [{name: xnli}]", "targets: []\n  parallelism: 0\n  colour: red")
+    assert all(field in message for field in ("spec.targets", "spec.parallelism", "spec.colour"))
+
+
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**9), max_value=10**9))
+def test_equal_decimals_have_one_spelling(number: object) -> None:
+    adapter = TypeAdapter(DecimalString)
+    spelling = adapter.validate_python(str(number))
+    assert adapter.validate_python(spelling) == spelling
+    assert adapter.validate_python(f"{number}e0" if "E" not in str(number) else str(number)) == spelling
+
+
+@pytest.mark.parametrize("text", ["NaN", "inf", "one", "", True, 0.1])
+def test_what_is_no_decimal_is_refused(text: object) -> None:
+    with pytest.raises(ValidationError):
+        TypeAdapter(DecimalString).validate_python(text)
+
+
+@pytest.mark.parametrize(("text", "size"), [(0, "0"), ("0%", "0"), ("10%", "10%"), (5, "5"), ("full", "full")])
+def test_sizes_have_one_spelling(text: object, size: str) -> None:
+    assert TypeAdapter(Size).validate_python(text) == size
+
+
+def test_settings_for_a_task_win_over_the_phase_and_the_phase_over_the_recipe() -> None:
+    phase = PhaseSettings(batch_size=8, max_length=64, per_task=(TaskOverride(name="xnli", max_length=99),))
+    recipe = TrainingSettings(batch_size=32, max_length=128, epochs="5")
+    assert phase.resolve(task="xnli", recipe=recipe) == TrainingSettings(batch_size=8, max_length=99, epochs="5")
+    assert phase.resolve(task="udpos", recipe=recipe) == TrainingSettings(batch_size=8, max_length=64, epochs="5")
