@@ -1,0 +1,96 @@
+"""A real S3 server for tests: versitygw on a loopback port over a temporary directory.
+
+Where XSTILTS_TEST_S3_ENDPOINT names a server, that one is used (with XSTILTS_TEST_S3_BUCKET, which must exist, and the
+usual AWS_* variables for credentials and region) and nothing is started.
+"""
+
+import os
+import socket
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cluster.build import build
+
+ACCESS_KEY = "xstilts-tests"
+SECRET_KEY = "only-for-tests"
+READY_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class S3Server:
+    endpoint: str
+    bucket: str
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables with which boto3 finds credentials and region."""
+
+
+@contextmanager
+def serve() -> Iterator[S3Server]:
+    """A server with one empty bucket, for as long as the context lasts."""
+    if endpoint := os.environ.get("XSTILTS_TEST_S3_ENDPOINT"):
+        yield S3Server(endpoint, os.environ["XSTILTS_TEST_S3_BUCKET"])
+        return
+    with tempfile.TemporaryDirectory(prefix="xstilts-s3-") as folder:
+        server = S3Server(
+            f"http://127.0.0.1:{free_port()}",
+            "studies",
+            {
+                "AWS_ACCESS_KEY_ID": ACCESS_KEY,
+                "AWS_SECRET_ACCESS_KEY": SECRET_KEY,
+                "AWS_REGION": "us-east-1",
+            },
+        )
+        with _running(server, Path(folder)):
+            yield server
+
+
+@contextmanager
+def _running(server: S3Server, folder: Path) -> Iterator[None]:
+    root = folder / "root"
+    (root / server.bucket).mkdir(parents=True)  # the posix backend takes directories for buckets
+    address = server.endpoint.removeprefix("http://")
+    log = folder / "log"
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [build("versitygw") / "versitygw", "--port", address, "posix", str(root)],
+            env=os.environ | {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY},
+            cwd=folder,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _await_ready(server.endpoint, process, log)
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _await_ready(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + READY_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        try:
+            urllib.request.urlopen(endpoint, timeout=1).close()  # noqa: S310
+        except urllib.error.HTTPError as answer:  # it refuses the anonymous request: it is there
+            answer.close()
+            return
+        except OSError:
+            time.sleep(0.05)
+        else:
+            return
+    raise RuntimeError(f"versitygw did not start at {endpoint}:\n{log.read_text()}")
+
+
+def free_port() -> int:
+    """A loopback port that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
