@@ -1,0 +1,5 @@
+"""Scores in percent, as XTREME computes them, and the check for models that learnt nothing. Pure Python."""
+
+from xstilts.metrics.scoring import degenerate, score
+
+__all__ = ["degenerate", "score"]

@@ -1,0 +1,142 @@
+"""One entry for every kind of task: gold and predictions in JSON form in, percentages out.
+
+The forms are those that prediction files hold, row by row:
+
+    kind              gold                          prediction
+    classification    label                         label
+    span-extraction   answer texts, [] for none     text, "" for none
+    multiple-choice   index                         index
+    tagging           tags of the words             tags of the words
+    intent-and-slots  {"intent": ..., "slots": []}  {"intent": ..., "slots": []}
+    retrieval         row number                    row number
+"""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from xstilts.core.catalogue import TaskKind
+from xstilts.core.errors import UserError
+from xstilts.metrics.answers import answer_scores
+from xstilts.metrics.chunks import chunk_f1
+
+Scores = dict[str, float]
+
+
+def score(
+    kind: TaskKind, gold: Sequence[Any], predictions: Sequence[Any], *, rules: str = "squad", language: str = "en"
+) -> Scores:
+    """Metrics of one language, each from 0 to 100.
+
+    `rules` and `language` choose how answers are normalised before they are compared: `squad` does the same in every
+    language, `mlqa` knows articles and segmentation of its seven languages. Raises UserError, naming the example,
+    where gold and predictions do not fit together.
+    """
+    _check_rows(gold, predictions)
+    if kind is TaskKind.SPAN_EXTRACTION:
+        return answer_scores(gold, predictions, rules=rules, language=language)
+    return _SCORERS[kind](gold, predictions)
+
+
+def degenerate(
+    kind: TaskKind, gold: Sequence[Any], predictions: Sequence[Any], *, rules: str = "squad", language: str = "en"
+) -> str | None:
+    """Why the predictions are no better than one constant answer; None if they are better, or all right.
+
+    The constant is the majority label, the empty answer, the commonest tag, or the commonest intent without slots.
+    """
+    if list(gold) == list(predictions):
+        return None
+    constant, words = _constant(kind, gold)
+    reached = score(kind, gold, predictions, rules=rules, language=language)
+    trivial = score(kind, gold, constant, rules=rules, language=language)
+    decisive = _DECISIVE[kind]
+    if any(reached[metric] > trivial[metric] for metric in decisive):
+        return None
+    numbers = ", ".join(f"{metric} {reached[metric]:.1f} against {trivial[metric]:.1f}" for metric in decisive)
+    return f"no better than {words}: {numbers}"
+
+
+_DECISIVE = {
+    TaskKind.CLASSIFICATION: ("accuracy",),
+    TaskKind.MULTIPLE_CHOICE: ("accuracy",),
+    TaskKind.RETRIEVAL: ("accuracy",),
+    TaskKind.SPAN_EXTRACTION: ("score",),
+    TaskKind.TAGGING: ("f1",),
+    # A young model may have no utterance fully right and still have learnt: it is judged by its parts.
+    TaskKind.INTENT_AND_SLOTS: ("intent_accuracy", "slot_f1"),
+}
+
+
+def _constant(kind: TaskKind, gold: Sequence[Any]) -> tuple[list[Any], str]:
+    """The best constant predictions and their description."""
+    if kind is TaskKind.SPAN_EXTRACTION:
+        return [""] * len(gold), "no answer throughout"
+    if kind is TaskKind.TAGGING:
+        tag = _commonest(tag for tags in gold for tag in tags)
+        return [[tag] * len(tags) for tags in gold], f"the tag {tag!r} throughout"
+    if kind is TaskKind.INTENT_AND_SLOTS:
+        intent = _commonest(parse["intent"] for parse in gold)
+        parses = [{"intent": intent, "slots": ["O"] * len(parse["slots"])} for parse in gold]
+        return parses, f"the intent {intent!r} without slots throughout"
+    label = _commonest(gold)
+    return [label] * len(gold), f"{label!r} throughout"
+
+
+def _commonest(values: Any) -> Any:
+    """The first of the most frequent values; a word where there are none."""
+    return next((value for value, _ in Counter(values).most_common(1)), "O")
+
+
+def _accuracy(gold: Sequence[Any], predictions: Sequence[Any]) -> Scores:
+    return {"accuracy": _percent(gold, predictions)}
+
+
+def _tagging(gold: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]) -> Scores:
+    """Chunk F1 as seqeval computes it, and accuracy over words."""
+    _check_lengths(gold, predictions, "tags")
+    return {
+        "f1": chunk_f1(gold, predictions),
+        "accuracy": _percent([tag for tags in gold for tag in tags], [tag for tags in predictions for tag in tags]),
+    }
+
+
+def _intent_and_slots(gold: Sequence[Any], predictions: Sequence[Any]) -> Scores:
+    """A parse matches exactly if its intent and every slot tag are right (MASSIVE, FitzGerald et al. 2022)."""
+    gold_slots, slots = [parse["slots"] for parse in gold], [parse["slots"] for parse in predictions]
+    _check_lengths(gold_slots, slots, "slot tags")
+    return {
+        "exact_match": _percent(
+            [(parse["intent"], list(parse["slots"])) for parse in gold],
+            [(parse["intent"], list(parse["slots"])) for parse in predictions],
+        ),
+        "intent_accuracy": _percent([parse["intent"] for parse in gold], [parse["intent"] for parse in predictions]),
+        "slot_f1": chunk_f1(gold_slots, slots),
+    }
+
+
+_SCORERS: dict[TaskKind, Callable[[Sequence[Any], Sequence[Any]], Scores]] = {
+    TaskKind.CLASSIFICATION: _accuracy,
+    TaskKind.MULTIPLE_CHOICE: _accuracy,
+    TaskKind.RETRIEVAL: _accuracy,
+    TaskKind.TAGGING: _tagging,
+    TaskKind.INTENT_AND_SLOTS: _intent_and_slots,
+}
+
+
+def _percent(gold: Sequence[Any], predictions: Sequence[Any]) -> float:
+    right = sum(one == other for one, other in zip(gold, predictions, strict=True))
+    return 100 * right / len(gold) if gold else 0.0
+
+
+def _check_rows(gold: Sequence[Any], predictions: Sequence[Any]) -> None:
+    if len(gold) != len(predictions):
+        raise UserError(f"{len(predictions)} predictions for {len(gold)} examples; expected one for each, in order")
+    if not gold:
+        raise UserError("nothing to score: no examples")
+
+
+def _check_lengths(gold: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]], what: str) -> None:
+    for row, (expected, found) in enumerate(zip(gold, predictions, strict=True)):
+        if len(expected) != len(found):
+            raise UserError(f"example {row} (from 0): {len(found)} {what} predicted for {len(expected)} words")

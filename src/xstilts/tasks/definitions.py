@@ -1,0 +1,94 @@
+"""What a task and a data set are made of. The files of this folder declare them; `registry` collects them.
+
+A data set lists `Layout`s: the forms in which upstream publishes its files, each with the pattern of their paths and
+the row function that reads them.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from xstilts.core.catalogue import ENGLISH, TaskKind, TaskSpec
+from xstilts.tasks.examples import Example
+
+RowFunction = Callable[..., Iterator[Example]]
+"""Reads one file, or one file of each pattern of its layout, in their order."""
+
+SAME_NAMES = {"train": "train", "dev": "dev", "test": "test"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Layout:
+    """One upstream form of a data set."""
+
+    name: str
+    """Recorded in manifests: names the reader for good."""
+    patterns: tuple[str, ...]
+    """Ends of paths, with `{split}`, `{language}` and `*` (within a name). Several patterns are companion files that
+    are read together, such as the two sides of a parallel text."""
+    read: RowFunction
+    splits: Mapping[str, str] = field(default_factory=lambda: SAME_NAMES)
+    """Upstream's name of a split, as in `{split}`, to ours."""
+    split: str = ""
+    """The split, where the path does not tell it."""
+    languages: Mapping[str, str] = field(default_factory=dict)
+    """Upstream's name of a language, as in `{language}`, to ours; empty if upstream uses our codes."""
+    language: str = ENGLISH
+    """The language, where the path does not tell it."""
+    selective: bool = False
+    """Whether `read` picks the rows of `split` or `language` out of a file that holds several."""
+
+    def match(self, path: str, pattern: str) -> tuple[str, str] | None:
+        """Split and language that a path stands for under one of `patterns`; None if it does not fit."""
+        found = re.fullmatch(self._regex(pattern), path)
+        if not found:
+            return None
+        groups = found.groupdict()
+        split = self.splits[groups["split"]] if "split" in groups else self.split
+        language = groups.get("language", self.language)
+        return split, self.languages.get(language, language)
+
+    def _regex(self, pattern: str) -> str:
+        """The end of a path; a placeholder that comes again stands for the same text."""
+        languages = "|".join(map(re.escape, self.languages)) or r"[a-z]{2,3}(?:-[A-Za-z]+)*"
+        choices = {"split": "|".join(map(re.escape, self.splits)), "language": languages}
+        regex, seen = "(?:.*/)?", set[str]()
+        for literal, placeholder in re.findall(r"([^{*]*)(\{\w+\}|\*|$)", pattern):
+            name = placeholder.strip("{}")
+            regex += re.escape(literal)
+            if name == "*":
+                regex += "[^/]*"
+            elif name:
+                regex += f"(?P={name})" if name in seen else f"(?P<{name}>{choices[name]})"
+                seen.add(name)
+        return regex
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Dataset:
+    """Files that upstream publishes under one name."""
+
+    name: str
+    licence: str
+    layouts: tuple[Layout, ...] = ()
+    """Preferred ones first; none if the data set is only planned with."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """What is planned with (`spec`) and what stages need besides."""
+
+    spec: TaskSpec
+    stratum: Callable[[Any], str]
+    """Stratum of an example: subsets keep the shares of strata. Few and stable."""
+    rules: str = "squad"
+    """Answer normalisation of span extraction: `squad` or `mlqa` (see `xstilts.metrics`)."""
+
+    @property
+    def name(self) -> str:
+        return self.spec.name
+
+    @property
+    def kind(self) -> TaskKind:
+        return self.spec.kind

@@ -1,0 +1,76 @@
+"""One example of each kind of task: what readers yield, what training encodes, what metrics compare."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from typing import NamedTuple
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Example:
+    """Root of all examples. `id` is upstream's where there is one, else empty: then the content identifies it."""
+
+    id: str
+
+    @property
+    def identity(self) -> str:
+        """Upstream id, else a hash of the content, which duplicates share."""
+        return self.id or hashlib.sha256(repr(asdict(self)).encode()).hexdigest()[:24]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Classification(Example):
+    """A sentence pair (`second` is empty for single sentences) and its label word."""
+
+    first: str
+    second: str
+    label: str
+
+
+class Answer(NamedTuple):
+    """A span of the context; `start` counts code points."""
+
+    text: str
+    start: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SpanExtraction(Example):
+    """A question about a context; no answers means that the context holds none."""
+
+    question: str
+    context: str
+    answers: tuple[Answer, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MultipleChoice(Example):
+    """A prompt, its continuations, and the index of the right one."""
+
+    prompt: str
+    choices: tuple[str, ...]
+    label: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tagging(Example):
+    """Words and one tag each."""
+
+    words: tuple[str, ...]
+    tags: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class IntentAndSlots(Example):
+    """Words, one IOB2 slot tag each, and the intent of the utterance."""
+
+    words: tuple[str, ...]
+    slots: tuple[str, ...]
+    intent: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retrieval(Example):
+    """A sentence and its English translation: row i of either side belongs to row i of the other."""
+
+    text: str
+    english: str

@@ -1,0 +1,45 @@
+"""The gold side of an example in JSON, as metrics compare it and prediction files hold it."""
+
+from typing import Any
+
+from xstilts.tasks.examples import (
+    Classification,
+    Example,
+    IntentAndSlots,
+    MultipleChoice,
+    SpanExtraction,
+    Tagging,
+)
+
+
+def gold(example: Example) -> Any:
+    """Label, answer texts, index of the right choice, tags, or intent and slots.
+
+    None for a retrieval example: the right answer to a sentence is its own row number.
+    """
+    match example:
+        case Classification() | MultipleChoice():
+            return example.label
+        case SpanExtraction():
+            return [answer.text for answer in example.answers]
+        case Tagging():
+            return list(example.tags)
+        case IntentAndSlots():
+            return {"intent": example.intent, "slots": list(example.slots)}
+    return None
+
+
+def is_labelled(example: Example) -> bool:
+    """Whether upstream left the label in: XTREME's test files are blank, those of some tasks have none."""
+    match example:
+        case Classification():
+            return bool(example.label)
+        case SpanExtraction():
+            return all(answer.text for answer in example.answers)
+        case MultipleChoice():
+            return example.label >= 0
+        case Tagging():
+            return all(example.tags)
+        case IntentAndSlots():
+            return bool(example.intent)
+    return True

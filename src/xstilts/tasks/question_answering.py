@@ -1,0 +1,231 @@
+"""Extractive question answering in SQuAD's JSON: SQuAD 1.1 and 2.0 to train on; XQuAD, MLQA, TyDiQA to evaluate on."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from xstilts.api.training import TrainingSettings
+from xstilts.core.catalogue import Source, TaskKind, TaskSpec
+from xstilts.core.errors import UserError
+from xstilts.tasks import strata
+from xstilts.tasks.definitions import Dataset, Layout, Task
+from xstilts.tasks.examples import Answer, SpanExtraction
+from xstilts.tasks.files import Row, json_document
+
+_XQUAD_LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
+_MLQA_LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
+_TYDIQA_NAMES = {
+    "arabic": "ar",
+    "bengali": "bn",
+    "english": "en",
+    "finnish": "fi",
+    "indonesian": "id",
+    "korean": "ko",
+    "russian": "ru",
+    "swahili": "sw",
+    "telugu": "te",
+}
+
+
+def squad_json(path: Path) -> Iterator[SpanExtraction]:
+    """Every question of a file in SQuAD's form; each answer is checked to stand at its `answer_start`."""
+    for paragraph in _paragraphs(path):
+        context = paragraph.text("context")
+        for number, values in enumerate(paragraph.items("qas")):
+            row = _child(paragraph, f"qas[{number}]", values)
+            yield SpanExtraction(
+                id=row.text("id"), question=row.text("question"), context=context, answers=_answers(row, context)
+            )
+
+
+def tydiqa_json(path: Path, *, prefix: str) -> Iterator[SpanExtraction]:
+    """The original TyDiQA-GoldP: all languages in one file, told apart by the first part of the id."""
+    return (example for example in squad_json(path) if example.id.split("-")[0] == prefix)
+
+
+def _paragraphs(path: Path) -> Iterator[Row]:
+    document = json_document(path)
+    for number, values in enumerate(document.items("data")):
+        article = _child(Row(path, "", {}), f"data[{number}]", values)
+        for inner, paragraph in enumerate(article.items("paragraphs")):
+            yield _child(article, f"paragraphs[{inner}]", paragraph)
+
+
+def _child(parent: Row, step: str, values: Any) -> Row:
+    place = f"{parent.place}.{step}".removeprefix(".")
+    if not isinstance(values, dict):
+        raise UserError(f"{parent.path}, {place}: {values!r} is not a JSON object")
+    return Row(parent.path, place, values)
+
+
+def _answers(question: Row, context: str) -> tuple[Answer, ...]:
+    rows = [_child(question, f"answers[{number}]", values) for number, values in enumerate(question.items("answers"))]
+    return tuple(_answer(row, context) for row in rows)
+
+
+def _answer(row: Row, context: str) -> Answer:
+    answer = Answer(row.text("text"), row.integer("answer_start"))
+    if not context.startswith(answer.text, answer.start) or answer.start < 0:
+        there = context[max(answer.start, 0) :][: len(answer.text)]
+        raise row.error("answer_start", f"the position of {answer.text!r} in the context; {there!r} stands there")
+    return answer
+
+
+DATASETS = (
+    Dataset(
+        name="squad_v1",
+        licence="CC BY-SA 4.0",
+        layouts=(Layout(name="json", patterns=("{split}-v1.1.json",), read=squad_json),),
+    ),
+    Dataset(
+        name="squad_v2",
+        licence="CC BY-SA 4.0",
+        layouts=(Layout(name="json", patterns=("{split}-v2.0.json",), read=squad_json),),
+    ),
+    Dataset(
+        name="xquad",
+        licence="CC BY-SA 4.0",
+        layouts=(Layout(name="json", patterns=("xquad.{language}.json",), split="test", read=squad_json),),
+    ),
+    Dataset(
+        name="mlqa",
+        licence="CC BY-SA 3.0",
+        layouts=(
+            Layout(
+                name="json",
+                patterns=("{split}-context-{language}-question-{language}.json",),
+                splits={"dev": "dev", "test": "test"},
+                read=squad_json,
+            ),
+        ),
+    ),
+    Dataset(
+        name="tydiqa",
+        licence="Apache 2.0",
+        layouts=(
+            Layout(
+                name="xtreme-json",
+                patterns=("tydiqa.goldp.{language}.{split}.json",),
+                splits={"train": "train", "dev": "dev"},
+                read=squad_json,
+            ),
+            Layout(
+                name="dev-json",
+                patterns=("tydiqa-goldp-dev-{language}.json",),
+                split="dev",
+                languages=_TYDIQA_NAMES,
+                read=squad_json,
+            ),
+            *(
+                Layout(
+                    name=f"json-{language}",
+                    patterns=("tydiqa-goldp-v1.1-{split}.json",),
+                    splits={"train": "train", "dev": "dev"},
+                    language=language,
+                    selective=True,
+                    read=partial(tydiqa_json, prefix=name),
+                )
+                for name, language in _TYDIQA_NAMES.items()
+            ),
+        ),
+    ),
+)
+
+_SQUAD_ROWS = {Source("squad_v1", "train"): 87_599, Source("squad_v1", "dev"): 10_570}  # [M]
+_TARGET_SETTINGS = TrainingSettings(batch_size=16, epochs="2", max_length=384)  # [V]
+_INTERMEDIATE_SETTINGS = TrainingSettings(batch_size=8, epochs="3", max_length=384)  # [M]
+
+TASKS = (
+    Task(
+        spec=TaskSpec(
+            name="squad_v1",
+            version=1,
+            kind=TaskKind.SPAN_EXTRACTION,
+            description="Questions about Wikipedia paragraphs that hold the answer",
+            train=Source("squad_v1", "train"),
+            dev=Source("squad_v1", "dev"),
+            metric="score",
+            settings=_INTERMEDIATE_SETTINGS,
+            published_rows=_SQUAD_ROWS,
+            licence="CC BY-SA 4.0",
+            reference="Rajpurkar et al. 2016; recipe of Phang et al. 2020, appendix",
+        ),
+        stratum=strata.by_answer,
+    ),
+    Task(
+        spec=TaskSpec(
+            name="squad_v2",
+            version=1,
+            kind=TaskKind.SPAN_EXTRACTION,
+            description="Questions about Wikipedia paragraphs, a third of them without an answer",
+            train=Source("squad_v2", "train"),
+            dev=Source("squad_v2", "dev"),
+            metric="score",
+            settings=_INTERMEDIATE_SETTINGS,
+            published_rows={Source("squad_v2", "train"): 130_319, Source("squad_v2", "dev"): 11_873},  # [M]
+            licence="CC BY-SA 4.0",
+            reference="Rajpurkar et al. 2018; recipe of Phang et al. 2020, appendix",
+        ),
+        stratum=strata.by_answer,
+    ),
+    Task(
+        spec=TaskSpec(
+            name="xquad",
+            version=1,
+            kind=TaskKind.SPAN_EXTRACTION,
+            description="240 paragraphs of SQuAD with their questions, translated into ten languages",
+            train=Source("squad_v1", "train"),
+            # As in XTREME. XQuAD's paragraphs come from this set, so select on the part of it without them where
+            # the English score matters; XQuAD itself is the only evaluation set.
+            dev=Source("squad_v1", "dev"),
+            test=Source("xquad", "test"),
+            languages=_XQUAD_LANGUAGES,
+            metric="score",
+            settings=_TARGET_SETTINGS,
+            published_rows={**_SQUAD_ROWS, Source("xquad", "test"): 1_190},  # [V] per language
+            licence="CC BY-SA 4.0",
+            reference="Artetxe et al. 2020; recipe of jiant's XTREME scripts",
+        ),
+        stratum=strata.by_answer,
+    ),
+    Task(
+        spec=TaskSpec(
+            name="mlqa",
+            version=1,
+            kind=TaskKind.SPAN_EXTRACTION,
+            description="Questions about Wikipedia paragraphs in seven languages, question and context in the same",
+            train=Source("squad_v1", "train"),
+            dev=Source("squad_v1", "dev"),  # of the training task, as in the paper; MLQA's own dev stays unseen
+            test=Source("mlqa", "test"),
+            languages=_MLQA_LANGUAGES,
+            metric="score",
+            settings=_TARGET_SETTINGS,
+            published_rows=_SQUAD_ROWS,
+            licence="CC BY-SA 3.0",
+            reference="Lewis et al. 2020; recipe of jiant's XTREME scripts",
+        ),
+        stratum=strata.by_answer,
+        rules="mlqa",
+    ),
+    Task(
+        spec=TaskSpec(
+            name="tydiqa",
+            version=1,
+            kind=TaskKind.SPAN_EXTRACTION,
+            description="Questions that native speakers asked, with the Wikipedia passage that holds the answer",
+            train=Source("tydiqa", "train"),
+            # Gold passages have no test set, so XTREME evaluates on dev. Selection sees its English part alone: only
+            # the English score is optimistic, as questions are written anew in each language.
+            dev=Source("tydiqa", "dev"),
+            test=Source("tydiqa", "dev"),
+            languages=tuple(sorted(_TYDIQA_NAMES.values())),
+            metric="score",
+            settings=_TARGET_SETTINGS,
+            published_rows={Source("tydiqa", "train"): 3_696, Source("tydiqa", "dev"): 440},  # [V] in English
+            licence="Apache 2.0",
+            reference="Clark et al. 2020; recipe of jiant's XTREME scripts",
+        ),
+        stratum=strata.by_answer,
+    ),
+)
