@@ -1,0 +1,27 @@
+"""Training and inference: the only place with torch and transformers.
+
+Stages call `fit`, `predict` and `retrieve` with examples in memory and folders on disk; nothing here knows of stores,
+tracking or the network. Reading order: `loop`, `model`, `heads`, `encoders`, `checkpoints`.
+"""
+
+from xstilts.training.development import TaskData
+from xstilts.training.encoders import LoadReport, load_encoder
+from xstilts.training.inference import PredictionRow, predict
+from xstilts.training.initialization import init_model
+from xstilts.training.loop import Budget, FitResult, Progress, SavedModel, fit
+from xstilts.training.retrieval import retrieve
+
+__all__ = [
+    "Budget",
+    "FitResult",
+    "LoadReport",
+    "PredictionRow",
+    "Progress",
+    "SavedModel",
+    "TaskData",
+    "fit",
+    "init_model",
+    "load_encoder",
+    "predict",
+    "retrieve",
+]

@@ -1,0 +1,65 @@
+"""The English dev set of a task during training: a fixed random sample, its scores, and whether it was learnt."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from xstilts.api.training import TrainingSettings
+from xstilts.core.catalogue import TaskKind
+from xstilts.metrics import degenerate, score
+from xstilts.tasks.examples import Example
+from xstilts.tasks.gold import gold
+from xstilts.training.batches import Feature
+from xstilts.training.heads import Prediction
+from xstilts.training.inference import answers
+from xstilts.training.model import MultiTaskModel
+from xstilts.training.order import sample
+from xstilts.training.tokenizer import Tokenizer
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TaskData:
+    """One task of a training stage."""
+
+    name: str
+    kind: TaskKind
+    metric: str
+    """The headline metric among those of the kind."""
+    train: Sequence[Example]
+    dev: Sequence[Example]
+    """English; may be empty, then nothing of this task selects a checkpoint."""
+    labels: Sequence[str] | None = None
+    """The label set where it is fixed; else that of the training examples."""
+    rules: str = "squad"
+    """Which published script's rules the metric follows, where scripts differ (see `xstilts.metrics.score`)."""
+    weight: int | None = None
+    """Share of the steps of a mixture, relative to those of the other tasks; the training rows by default."""
+
+
+class DevSet:
+    """Encoded once, looked at many times."""
+
+    def __init__(self, data: TaskData, place: int, model: MultiTaskModel, tokenizer: Tokenizer, *, rows: int) -> None:
+        self._data, self._place, self._pad = data, place, tokenizer.pad
+        # Every run of a task looks at the same rows, whatever its seed; never at the first ones, as jiant does.
+        examples = [data.dev[row] for row in sample(data.name, rows=len(data.dev), size=rows)]
+        self._gold = [gold(example) for example in examples]
+        self._features: list[Feature] = model.head(place).encode(tokenizer, examples)
+        self._predictions: list[Prediction] = []
+
+    @property
+    def name(self) -> str:
+        return self._data.name
+
+    @property
+    def headline(self) -> str:
+        return f"{self._data.name}/{self._data.metric}"
+
+    def look(self, model: MultiTaskModel, settings: TrainingSettings) -> dict[str, float]:
+        """Percentages by `<task>/<metric>`."""
+        self._predictions = answers(model, self._place, self._features, pad=self._pad, settings=settings)
+        scores = score(self._data.kind, self._gold, self._predictions, rules=self._data.rules)
+        return {f"{self._data.name}/{metric}": value for metric, value in scores.items()}
+
+    def degenerate(self) -> str | None:
+        """Why the last look's answers are no better than a constant one, if so."""
+        return degenerate(self._data.kind, self._gold, self._predictions, rules=self._data.rules)

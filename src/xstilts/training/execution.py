@@ -1,0 +1,51 @@
+"""Where and how tensors are computed: device, threads, precision, and memory that runs out."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from xstilts.api.training import Precision, TrainingSettings
+from xstilts.core.errors import OutOfMemoryError
+
+
+def prepare(settings: TrainingSettings) -> torch.device:
+    """The accelerator if there is one, else the CPU with the stage's fixed number of threads.
+
+    The CPU is held to deterministic kernels, which cost nothing there; on accelerators some would be many times slower.
+    """
+    torch.set_num_threads(settings.threads)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    torch.use_deterministic_algorithms(device.type == "cpu")
+    return device
+
+
+def arithmetic(device: torch.device, settings: TrainingSettings) -> torch.autocast:
+    """Forward passes in the stage's precision; weights stay in float32."""
+    bfloat16 = settings.precision is Precision.BFLOAT16
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=bfloat16)
+
+
+@contextmanager
+def memory_of(device: torch.device, settings: TrainingSettings) -> Iterator[None]:
+    """Raises OutOfMemoryError where a batch does not fit."""
+    try:
+        yield
+    except RuntimeError as error:
+        # The CPU's allocator has no exception of its own.
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        raise OutOfMemoryError(
+            f"a batch of {settings.batch_size} examples of up to {settings.max_length} tokens does not fit into the "
+            f"memory of {device}; lower batchSize or maxLength, or give the stage more memory"
+        ) from error
+
+
+def parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, object]]:
+    """Weight decay for all but biases and layer norms, which are the vectors among the weights."""
+    parameters = list(model.parameters())
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]

@@ -1,0 +1,119 @@
+"""What every head offers: features, a loss and answers for one kind of task, on top of token states.
+
+A head knows everything about its kind, the encoder and the loop know nothing: adding a kind is one file here. Layers
+and their initialization (torch's default) are those of jiant's `modeling/heads.py`.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import torch
+from pydantic import Field
+from torch import Tensor, nn
+
+from xstilts.api.base import Model
+from xstilts.core.catalogue import TaskKind
+from xstilts.core.errors import UserError
+from xstilts.tasks.examples import Example
+from xstilts.training.batches import Feature
+from xstilts.training.tokenizer import Tokenizer
+
+UNKNOWN = -100
+"""Index of a label that the head cannot say: an evaluation set may hold some; the loss leaves them out."""
+
+Prediction = Any
+"""JSON: a label, an index, a text, a list of tags, or `{"intent", "slots"}`."""
+
+
+class HeadSpec(Model):
+    """All that rebuilds a head and reads its answers, beside its weights."""
+
+    task: str
+    kind: TaskKind
+    labels: dict[str, tuple[str, ...]] = Field(default_factory=dict)
+    """Label sets by what they label, in the order of the head's outputs."""
+    max_length: int
+    doc_stride: int
+    null_answers: bool = False
+    """Whether the training data of span extraction has questions without an answer."""
+
+
+class Head(nn.Module, ABC):
+    """Encodes examples, and turns token states [sequences, tokens, hidden] into a loss or answers."""
+
+    def __init__(self, spec: HeadSpec, *, hidden_size: int, dropout: float) -> None:
+        super().__init__()
+        self.spec = spec
+        self.build(hidden_size, dropout)
+
+    @abstractmethod
+    def build(self, hidden_size: int, dropout: float) -> None:
+        """Adds the layers, freshly initialized from torch's global generator."""
+
+    @abstractmethod
+    def encode(self, tokenizer: Tokenizer, examples: Sequence[Any]) -> list[Feature]:
+        """One feature an example, in order."""
+
+    @abstractmethod
+    def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
+        """Mean cross-entropy: a scalar."""
+
+    @abstractmethod
+    def answers(self, states: Tensor, features: Sequence[Feature]) -> list[Prediction]:
+        """One answer a feature, in order."""
+
+    @classmethod
+    @abstractmethod
+    def labels(cls, examples: Sequence[Any]) -> dict[str, set[str]]:
+        """The label sets that the examples use; empty for kinds without labels."""
+
+    @classmethod
+    def resolve_labels(
+        cls, task: str, examples: Sequence[Example], fixed: Sequence[str] | None
+    ) -> dict[str, tuple[str, ...]]:
+        """The fixed label set, or else those of the training examples, sorted.
+
+        Raises UserError for a training label outside of the fixed set, or a fixed set where the kind has not one.
+        """
+        found = cls.labels(examples)
+        if fixed is None:
+            return {name: tuple(sorted(labels)) for name, labels in found.items()}
+        if len(found) != 1:
+            raise UserError(f"task {task}: labels are given, but this kind has {len(found)} label sets; leave them out")
+        ((name, labels),) = found.items()
+        if unknown := sorted(labels - set(fixed)):
+            raise UserError(
+                f"task {task}: training label {unknown[0]!r} is none of {', '.join(fixed)}; mend the data or the task"
+            )
+        return {name: tuple(fixed)}
+
+    def index(self, name: str) -> dict[str, int]:
+        """Label to output of the label set of that name."""
+        return {label: number for number, label in enumerate(self.spec.labels[name])}
+
+
+def pooled(states: Tensor) -> Tensor:
+    """[sequences, hidden]: the state of `<s>`."""
+    return states[:, 0]
+
+
+class SentenceScores(nn.Module):
+    """jiant's and RoBERTa's classification layers: [n, hidden] to [n, outputs]."""
+
+    def __init__(self, hidden_size: int, outputs: int, dropout: float) -> None:
+        super().__init__()
+        self.dropout = nn.Dropout(dropout)
+        self.dense = nn.Linear(hidden_size, hidden_size)
+        self.out_proj = nn.Linear(hidden_size, outputs)
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        hidden = torch.tanh(self.dense(self.dropout(pooled)))
+        scores: Tensor = self.out_proj(self.dropout(hidden))
+        return scores
+
+
+def first_rows(features: Sequence[Feature]) -> list[int]:
+    """The row of each feature's first sequence in a batch."""
+    return list(accumulate((len(feature.sequences) for feature in features[:-1]), initial=0))

@@ -1,0 +1,43 @@
+"""Classification of a sentence or a pair of sentences by the state of `<s>`."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from xstilts.tasks.examples import Classification
+from xstilts.training.batches import Feature
+from xstilts.training.heads.base import UNKNOWN, Head, SentenceScores, pooled
+from xstilts.training.tokenizer import Tokenizer
+
+
+class ClassificationHead(Head):
+    """A feature's target is the index of its label."""
+
+    def build(self, hidden_size: int, dropout: float) -> None:
+        self.scores = SentenceScores(hidden_size, len(self.spec.labels["label"]), dropout)
+
+    def encode(self, tokenizer: Tokenizer, examples: Sequence[Classification]) -> list[Feature]:
+        firsts = tokenizer.texts([example.first for example in examples])
+        seconds = tokenizer.texts([example.second for example in examples])
+        index = self.index("label")
+        return [
+            Feature(
+                (tokenizer.pair(first, second, max_length=self.spec.max_length),),
+                index.get(example.label, UNKNOWN),
+            )
+            for example, first, second in zip(examples, firsts, seconds, strict=True)
+        ]
+
+    def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
+        labels = torch.tensor([feature.target for feature in features], device=states.device)
+        return cross_entropy(self.scores(pooled(states)), labels, ignore_index=UNKNOWN)
+
+    def answers(self, states: Tensor, features: Sequence[Feature]) -> list[str]:
+        best: list[int] = self.scores(pooled(states)).argmax(dim=-1).tolist()
+        return [self.spec.labels["label"][number] for number in best]
+
+    @classmethod
+    def labels(cls, examples: Sequence[Classification]) -> dict[str, set[str]]:
+        return {"label": {example.label for example in examples}}

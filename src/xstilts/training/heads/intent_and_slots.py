@@ -1,0 +1,74 @@
+"""Intent and slots of an utterance: the state of `<s>` and the first token of each word, their losses summed."""
+
+from array import array
+from collections.abc import Sequence
+from typing import NamedTuple, TypedDict
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from xstilts.tasks.examples import IntentAndSlots
+from xstilts.training.batches import Feature
+from xstilts.training.heads.base import UNKNOWN, Head, SentenceScores, first_rows
+from xstilts.training.heads.tagging import WordTarget, word_answers, word_feature, word_loss, word_states
+from xstilts.training.tokenizer import Tokenizer
+
+
+class UtteranceTarget(NamedTuple):
+    intent: int
+    words: WordTarget
+
+
+class Parse(TypedDict):
+    """A flat parse, as it is written to predictions."""
+
+    intent: str
+    slots: list[str]
+
+
+class IntentAndSlotsHead(Head):
+    """A feature's target is an `UtteranceTarget`; of an utterance in several windows the first tells the intent."""
+
+    def build(self, hidden_size: int, dropout: float) -> None:
+        self.intent_scores = SentenceScores(hidden_size, len(self.spec.labels["intent"]), dropout)
+        self.dropout = nn.Dropout(dropout)
+        self.slot_classifier = nn.Linear(hidden_size, len(self.spec.labels["slots"]))
+
+    def encode(self, tokenizer: Tokenizer, examples: Sequence[IntentAndSlots]) -> list[Feature]:
+        sentences = tokenizer.words([example.words for example in examples])
+        return [self._feature(tokenizer, example, words) for example, words in zip(examples, sentences, strict=True)]
+
+    def _feature(self, tokenizer: Tokenizer, example: IntentAndSlots, words: list["array[int]"]) -> Feature:
+        slots, intents = self.index("slots"), self.index("intent")
+        labels = [slots.get(slot, UNKNOWN) for slot in example.slots]
+        feature = word_feature(tokenizer, words, labels=labels, max_length=self.spec.max_length)
+        return Feature(feature.sequences, UtteranceTarget(intents.get(example.intent, UNKNOWN), feature.target))
+
+    def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
+        intents = torch.tensor([feature.target.intent for feature in features], device=states.device)
+        intent_loss = cross_entropy(self._intents(states, features), intents, ignore_index=UNKNOWN)
+        words = [feature.target.words for feature in features]
+        return intent_loss + word_loss(self._slots(states, words), words)
+
+    def answers(self, states: Tensor, features: Sequence[Feature]) -> list[Parse]:
+        words = [feature.target.words for feature in features]
+        slots = word_answers(self._slots(states, words), words, self.spec.labels["slots"])
+        intents: list[int] = self._intents(states, features).argmax(dim=-1).tolist()
+        names = self.spec.labels["intent"]
+        return [Parse(intent=names[intent], slots=tags) for intent, tags in zip(intents, slots, strict=True)]
+
+    def _intents(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
+        scores: Tensor = self.intent_scores(states[first_rows(features), 0])
+        return scores
+
+    def _slots(self, states: Tensor, words: Sequence[WordTarget]) -> Tensor:
+        scores: Tensor = self.slot_classifier(self.dropout(word_states(states, words)))
+        return scores
+
+    @classmethod
+    def labels(cls, examples: Sequence[IntentAndSlots]) -> dict[str, set[str]]:
+        return {
+            "intent": {example.intent for example in examples},
+            "slots": {slot for example in examples for slot in example.slots},
+        }

@@ -1,0 +1,166 @@
+"""Span extraction: which characters of the context answer the question, found by the scores of their tokens.
+
+Sequences are `<s> question </s> </s> window </s>`, with overlapping windows of a long context. Limits and the choice
+of the best span are those of jiant's `squad_style` (after Hugging Face's `run_squad.py`): queries of 64 tokens, the 20
+best starts and ends, answers of 30 tokens, and a null threshold of 0.
+"""
+
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from xstilts.tasks.examples import Answer, SpanExtraction
+from xstilts.training.batches import Feature
+from xstilts.training.heads.base import Head
+from xstilts.training.tokenizer import SpannedText, Tokenizer
+
+MAX_QUERY_TOKENS = 64
+MAX_ANSWER_TOKENS = 30
+N_BEST = 20
+NULL_THRESHOLD = 0.0
+NO_ANSWER = (0, 0)
+"""The position of `<s>` stands for "no answer in this window"."""
+
+Scores = npt.NDArray[np.float32]
+
+
+class ContextTarget(NamedTuple):
+    """Where the context is in the sequences of a feature, and where the answer is."""
+
+    text: str
+    starts: "array[int]"
+    ends: "array[int]"
+    """Context token i is `text[starts[i]:ends[i]]`."""
+    windows: tuple[range, ...]
+    """The context tokens of each sequence."""
+    offset: int
+    """Position of a window's first token in its sequence."""
+    spans: tuple[tuple[int, int], ...]
+    """Positions of the answer's first and last token in each sequence."""
+
+
+class Candidate(NamedTuple):
+    score: float
+    text: str
+
+
+class SpanExtractionHead(Head):
+    """A feature's target is a `ContextTarget`."""
+
+    def build(self, hidden_size: int, dropout: float) -> None:
+        self.span_scores = nn.Linear(hidden_size, 2)
+
+    def encode(self, tokenizer: Tokenizer, examples: Sequence[SpanExtraction]) -> list[Feature]:
+        questions = tokenizer.texts([example.question for example in examples])
+        contexts = tokenizer.spans([example.context for example in examples])
+        return [
+            self._feature(tokenizer, example, question, context)
+            for example, question, context in zip(examples, questions, contexts, strict=True)
+        ]
+
+    def _feature(
+        self, tokenizer: Tokenizer, example: SpanExtraction, question: "array[int]", context: SpannedText
+    ) -> Feature:
+        special = 4
+        query = question[: min(MAX_QUERY_TOKENS, (self.spec.max_length - special) // 2)]
+        room = self.spec.max_length - special - len(query)
+        ranges = tuple(windows(len(context.tokens), room=room, overlap=self.spec.doc_stride))
+        offset = len(query) + special - 1
+        answer = answer_tokens(context, example.answers[0]) if example.answers else None
+        return Feature(
+            tuple(tokenizer.joined(query, context.tokens[window.start : window.stop]) for window in ranges),
+            ContextTarget(
+                text=example.context,
+                starts=context.starts,
+                ends=context.ends,
+                windows=ranges,
+                offset=offset,
+                spans=tuple(position(answer, window, offset) for window in ranges),
+            ),
+        )
+
+    def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
+        """Mean of the losses of starts and ends over all windows."""
+        scores = self._scores(states, features)
+        spans = torch.tensor([span for feature in features for span in feature.target.spans])
+        return cross_entropy(scores.transpose(1, 2).flatten(0, 1), spans.flatten().to(states.device))
+
+    def answers(self, states: Tensor, features: Sequence[Feature]) -> list[str]:
+        rows = iter(self._scores(states, features).cpu().numpy())
+        return [
+            best_answer([next(rows) for _ in feature.sequences], feature.target, null=self.spec.null_answers)
+            for feature in features
+        ]
+
+    def _scores(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
+        """[sequences, tokens, 2]: minus infinity at padding, so that batch mates cannot change a loss."""
+        scores = self.span_scores(states).float()
+        lengths = torch.tensor([len(sequence) for feature in features for sequence in feature.sequences])
+        padding = torch.arange(states.shape[1]) >= lengths[:, None]
+        masked: Tensor = scores.masked_fill(padding.to(states.device)[..., None], -torch.inf)
+        return masked
+
+    @classmethod
+    def labels(cls, examples: Sequence[SpanExtraction]) -> dict[str, set[str]]:
+        return {}
+
+
+def windows(length: int, *, room: int, overlap: int) -> Iterator[range]:
+    """Ranges of tokens that cover `length` in steps of `room - overlap`; overlaps are at most half of the room."""
+    step = room - min(overlap, room // 2)
+    for begin in range(0, max(length - room, 0) + step, step):
+        yield range(begin, min(begin + room, length))
+        if begin + room >= length:
+            return
+
+
+def answer_tokens(context: SpannedText, answer: Answer) -> tuple[int, int] | None:
+    """First and last token that share characters with the answer; None if no token does."""
+    begin, end = answer.start, answer.start + len(answer.text)
+    inside = [
+        token
+        for token, (start, stop) in enumerate(zip(context.starts, context.ends, strict=True))
+        if start < end and stop > begin and stop > start
+    ]
+    return (inside[0], inside[-1]) if inside else None
+
+
+def position(answer: tuple[int, int] | None, window: range, offset: int) -> tuple[int, int]:
+    """The answer's tokens as positions of a sequence, if the window holds all of them."""
+    if answer is None or answer[0] not in window or answer[1] not in window:
+        return NO_ANSWER
+    return offset + answer[0] - window.start, offset + answer[1] - window.start
+
+
+def best_answer(scores: Sequence[Scores], target: ContextTarget, *, null: bool) -> str:
+    """The text of the best span in any window, or "" if there is none, or if having no answer scores higher.
+
+    `scores` has one array [tokens, 2] a window: start and end.
+    """
+    candidates = [
+        candidate
+        for rows, window in zip(scores, target.windows, strict=True)
+        for candidate in spans(rows, window, target)
+    ]
+    best = max(candidates, key=lambda candidate: candidate.score, default=None)
+    if best is None:
+        return ""
+    nothing = min(float(rows[0].sum()) for rows in scores)
+    return "" if null and nothing - best.score > NULL_THRESHOLD else best.text
+
+
+def spans(scores: Scores, window: range, target: ContextTarget) -> Iterator[Candidate]:
+    """Spans of a window made of its best starts and ends, in reading order and of sensible length."""
+    inside = scores[target.offset : target.offset + len(window)]
+    starts, ends = (np.argsort(-inside[:, side], kind="stable")[:N_BEST] for side in (0, 1))
+    for start in starts:
+        for end in ends[(ends >= start) & (ends < start + MAX_ANSWER_TOKENS)]:
+            text = target.text[target.starts[window[start]] : target.ends[window[end]]]
+            if text:
+                yield Candidate(float(inside[start, 0] + inside[end, 1]), text)

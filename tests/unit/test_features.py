@@ -1,0 +1,207 @@
+"""From examples to features and back to text: no label is lost, no character is shifted, in any script."""
+
+from array import array
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xstilts.core.catalogue import TaskKind
+from xstilts.core.errors import UserError
+from xstilts.tasks.examples import Answer, Classification, IntentAndSlots, MultipleChoice, SpanExtraction, Tagging
+from xstilts.training import init_model
+from xstilts.training.batches import Feature, bucketed, collate
+from xstilts.training.heads import HEADS, Head, HeadSpec
+from xstilts.training.heads.span_extraction import NO_ANSWER, answer_tokens, best_answer, position
+from xstilts.training.heads.span_extraction import windows as token_windows
+from xstilts.training.heads.tagging import windows as word_windows
+from xstilts.training.tokenizer import Tokenizer, shares, tokens_of
+
+CONTEXTS = {
+    "en": ("Where  is it? In the old house.", "old house"),
+    "zh": ("长城位于中国北方\uff0c全长两万公里。", "中国北方"),
+    "th": ("กรุงเทพเป็นเมืองหลวงของประเทศไทย", "เมืองหลวง"),
+    "ar": ("تقع القاهرة على ضفاف نهر النيل", "نهر النيل"),
+    "hi": ("दिल्ली भारत की राजधानी है", "भारत"),
+    "full-width": ("価格は１２３円です。", "１２３円"),
+    "leading space": ("   an answer", "an"),
+    "no-break space": ("it weighs 30\u00a0kg now", "30\u00a0kg"),
+}
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    folder = tmp_path_factory.mktemp("model") / "encoder"
+    init_model([context for context, _ in CONTEXTS.values()], folder, vocab_size=120, hidden_size=8, layers=1)
+    return Tokenizer.load(folder)
+
+
+def head(kind: TaskKind, *, max_length: int = 24, doc_stride: int = 4, **labels: tuple[str, ...]) -> Head:
+    spec = HeadSpec(task="t", kind=kind, labels=labels, max_length=max_length, doc_stride=doc_stride)
+    return HEADS[kind](spec, hidden_size=4, dropout=0.0)
+
+
+class TestSpans:
+    @pytest.mark.parametrize(("context", "answer"), CONTEXTS.values(), ids=CONTEXTS)
+    def test_answer_goes_to_tokens_and_back_unchanged(self, tokenizer: Tokenizer, context: str, answer: str) -> None:
+        example = SpanExtraction(id="", question="?", context=context, answers=(Answer(answer, context.index(answer)),))
+        (feature,) = head(TaskKind.SPAN_EXTRACTION, max_length=64).encode(tokenizer, [example])
+        ((first, last),) = feature.target.spans
+        scores = np.zeros((feature.length, 2), np.float32)
+        scores[first, 0] = scores[last, 1] = 9
+        assert best_answer([scores], feature.target, null=False) == answer
+
+    @pytest.mark.parametrize("context", [context for context, _ in CONTEXTS.values()], ids=CONTEXTS)
+    def test_no_token_begins_with_a_space_and_no_character_is_skipped(self, tokenizer: Tokenizer, context: str) -> None:
+        (spanned,) = tokenizer.spans([context])
+        covered = set()
+        for start, end in zip(spanned.starts, spanned.ends, strict=True):
+            assert not context[start:end][:1].isspace()
+            covered |= set(range(start, end))
+        assert covered >= {place for place, letter in enumerate(context) if not letter.isspace()}
+
+    def test_long_context_keeps_its_answer_in_a_window(self, tokenizer: Tokenizer) -> None:
+        context = "the old house in the old " * 10 + "where it is"
+        answer = Answer("where", context.index("where"))
+        example = SpanExtraction(id="", question="is it?", context=context, answers=(answer,))
+        (feature,) = head(TaskKind.SPAN_EXTRACTION).encode(tokenizer, [example])
+        assert len(feature.sequences) > 2
+        assert feature.length <= 24
+        assert feature.target.spans[0] == NO_ANSWER
+        assert feature.target.spans[-1] != NO_ANSWER
+
+    def test_a_window_without_the_whole_answer_has_none(self) -> None:
+        assert position((3, 6), range(4, 9), 2) == NO_ANSWER
+        assert position((4, 6), range(4, 9), 2) == (2, 4)
+        assert position(None, range(4, 9), 2) == NO_ANSWER
+
+    def test_query_of_any_length_leaves_room_for_the_context(self, tokenizer: Tokenizer) -> None:
+        example = SpanExtraction(id="", question="is it? " * 50, context="the old house", answers=())
+        (feature,) = head(TaskKind.SPAN_EXTRACTION).encode(tokenizer, [example])
+        assert feature.length <= 24
+
+    @given(length=st.integers(0, 300), room=st.integers(2, 60), overlap=st.integers(1, 200))
+    def test_windows_cover_everything_and_overlap(self, length: int, room: int, overlap: int) -> None:
+        ranges = list(token_windows(length, room=room, overlap=overlap))
+        assert set().union(*ranges) == set(range(length))
+        assert all(len(window) <= room for window in ranges)
+        assert all(b.start == a.stop - min(overlap, room // 2) for a, b in pairwise(ranges))
+
+    def test_no_answer_is_said_only_where_the_task_has_such_rows(self, tokenizer: Tokenizer) -> None:
+        example = SpanExtraction(id="", question="?", context="the old house", answers=())
+        (feature,) = head(TaskKind.SPAN_EXTRACTION).encode(tokenizer, [example])
+        scores = np.zeros((feature.length, 2), np.float32)
+        scores[0] = 5
+        assert best_answer([scores], feature.target, null=True) == ""
+        assert best_answer([scores], feature.target, null=False) != ""
+
+    def test_empty_context_has_no_answer(self, tokenizer: Tokenizer) -> None:
+        (feature,) = head(TaskKind.SPAN_EXTRACTION).encode(
+            tokenizer, [SpanExtraction(id="", question="is it?", context="", answers=())]
+        )
+        assert best_answer([np.zeros((feature.length, 2), np.float32)], feature.target, null=False) == ""
+
+    def test_answer_of_no_token_is_none(self, tokenizer: Tokenizer) -> None:
+        (spanned,) = tokenizer.spans(["the  old"])
+        assert answer_tokens(spanned, Answer(" ", 4)) is None
+
+
+class TestWords:
+    @pytest.mark.parametrize("word", [" ", "\u00a0", "", "🙂", "\ufe0f"])
+    def test_every_word_has_a_token(self, tokenizer: Tokenizer, word: str) -> None:
+        (pieces,) = tokenizer.words([["old", word, "house"]])
+        assert len(pieces) == 3
+        assert all(pieces)
+
+    def test_a_word_of_nothing_is_unknown(self, tokenizer: Tokenizer) -> None:
+        assert tokenizer.words([["\u00a0"]]) == [[tokens_of((tokenizer.unknown,))]]
+
+    @given(lengths=st.lists(st.integers(1, 9), max_size=40), room=st.integers(1, 12))
+    def test_windows_hold_each_word_once_in_order(self, lengths: list[int], room: int) -> None:
+        ranges = list(word_windows(lengths, room))
+        assert [word for window in ranges for word in window] == list(range(len(lengths)))
+        assert all(sum(lengths[word] for word in window) <= room for window in ranges if len(window) > 1)
+
+    def test_long_sentence_loses_no_label(self, tokenizer: Tokenizer) -> None:
+        tags = tuple("AB"[number % 3 == 0] for number in range(40))
+        example = Tagging(id="", words=("house",) * 40, tags=tags)
+        (feature,) = head(TaskKind.TAGGING, max_length=16, tags=("A", "B")).encode(tokenizer, [example])
+        assert feature.length <= 16
+        assert sum(len(places) for places in feature.target.positions) == 40
+        assert [("A", "B")[label] for label in feature.target.labels] == list(tags)
+
+    def test_positions_point_at_first_tokens(self, tokenizer: Tokenizer) -> None:
+        words = ("where", "is", "the", "house")
+        (pieces,) = tokenizer.words([words])
+        (feature,) = head(TaskKind.TAGGING, max_length=16, tags=("A",)).encode(
+            tokenizer, [Tagging(id="", words=words, tags=("A",) * 4)]
+        )
+        pointed = [
+            sequence[place]
+            for sequence, places in zip(feature.sequences, feature.target.positions, strict=True)
+            for place in places
+        ]
+        assert pointed == [piece[0] for piece in pieces]
+
+    def test_word_longer_than_a_sequence_still_counts(self, tokenizer: Tokenizer) -> None:
+        example = Tagging(id="", words=("house" * 40, "old"), tags=("A", "A"))
+        (feature,) = head(TaskKind.TAGGING, max_length=16, tags=("A",)).encode(tokenizer, [example])
+        assert len(feature.sequences) == 2
+        assert feature.length == 16
+
+    def test_intent_is_read_from_the_first_of_several_windows(self, tokenizer: Tokenizer) -> None:
+        example = IntentAndSlots(id="", words=("house",) * 30, slots=("O",) * 30, intent="find")
+        parser = head(TaskKind.INTENT_AND_SLOTS, max_length=16, intent=("find",), slots=("O",))
+        (feature,) = parser.encode(tokenizer, [example])
+        assert len(feature.sequences) > 1
+        assert feature.target.intent == 0
+        assert len(feature.target.words.labels) == 30
+
+
+class TestPairs:
+    @given(first=st.integers(0, 50), second=st.integers(0, 50), room=st.integers(0, 60))
+    def test_the_longer_part_loses_its_tail(self, first: int, second: int, room: int) -> None:
+        kept, rest = shares(first, second, room)
+        assert kept + rest == min(room, first + second)
+        assert kept <= first
+        assert rest <= second
+        if kept < first and rest < second:
+            assert abs(kept - rest) <= 1
+
+    def test_pair_has_the_special_tokens_of_xlm_r(self, tokenizer: Tokenizer) -> None:
+        a, b = tokens_of((7,)), tokens_of((8, 9))
+        assert list(tokenizer.pair(a, b, max_length=20)) == [0, 7, 2, 2, 8, 9, 2]
+        assert list(tokenizer.pair(a, tokens_of(()), max_length=20)) == [0, 7, 2]
+
+    def test_choices_may_differ_in_number(self, tokenizer: Tokenizer) -> None:
+        examples = [MultipleChoice(id="", prompt="the house", choices=("old",) * number, label=0) for number in (2, 5)]
+        features = head(TaskKind.MULTIPLE_CHOICE).encode(tokenizer, examples)
+        assert [len(feature.sequences) for feature in features] == [2, 5]
+
+    def test_training_label_outside_of_a_fixed_set_is_refused(self) -> None:
+        example = Classification(id="", first="a", second="", label="maybe")
+        with pytest.raises(UserError, match="'maybe' is none of yes, no"):
+            HEADS[TaskKind.CLASSIFICATION].resolve_labels("t", [example], ("yes", "no"))
+
+
+class TestBatches:
+    def test_padding_is_at_the_end_and_masked(self) -> None:
+        features = [Feature((tokens_of((0, 5, 2)),), None), Feature((tokens_of((0, 2)), tokens_of((0, 6, 7, 2))), None)]
+        batch = collate(features, pad=1)
+        assert batch.ids.tolist() == [[0, 5, 2, 1], [0, 2, 1, 1], [0, 6, 7, 2]]
+        assert batch.mask.tolist() == [[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]]
+
+    @given(lengths=st.lists(st.integers(1, 20), max_size=40), size=st.integers(1, 9))
+    def test_buckets_hold_each_feature_once_longest_first(self, lengths: list[int], size: int) -> None:
+        features = [Feature((array("i", [0] * length),), None) for length in lengths]
+        order = [index for bucket in bucketed(features, size) for index in bucket]
+        assert sorted(order) == list(range(len(lengths)))
+        assert [lengths[index] for index in order] == sorted(lengths, reverse=True)
+
+
+def test_folder_without_a_tokenizer_says_what_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"no tokenizer\.json"):
+        Tokenizer.load(tmp_path)
