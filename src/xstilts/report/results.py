@@ -1,0 +1,173 @@
+"""From a plan and what its evaluations measured to everything that a report shows. Nothing missing is made up."""
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from xstilts.core.catalogue import ENGLISH
+from xstilts.core.plan import Plan, Trial
+from xstilts.core.results import EvaluationFacts, TrainingFacts
+from xstilts.report.scores import Condition, Score, read_scores
+from xstilts.report.summaries import Curve, Summary, fit_curves, summarize
+
+NO_RESULT = "no result yet"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Target:
+    """One target of the study."""
+
+    name: str
+    trained: bool
+    """False for retrieval."""
+    metric: str | None
+    """The headline metric; None as long as nothing was evaluated."""
+    metrics: tuple[str, ...]
+    """All metrics, the headline first."""
+    languages: tuple[str, ...]
+    """English first where it is evaluated."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Missing:
+    """A planned result that is not there."""
+
+    trial: str
+    target: str
+    evaluation: str
+    state: str
+    """What is known of the trial, such as `running` or `failed: out of memory`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Degenerate:
+    """A training run that ended no better than a constant answer. Its scores count like any other's."""
+
+    trials: tuple[str, ...]
+    stage: str
+    task: str
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """Scores of a study, and what follows from them. Made by `collect`."""
+
+    plan: Plan
+    targets: tuple[Target, ...]
+    """Trained targets first, then retrieval."""
+    scores: tuple[Score, ...]
+    summaries: tuple[Summary, ...]
+    curves: tuple[Curve, ...]
+    missing: tuple[Missing, ...]
+    degenerate: tuple[Degenerate, ...]
+
+    @cached_property
+    def planned(self) -> Mapping[Condition, int]:
+        """Trials by condition, in the order of the plan."""
+        return Counter(Condition.of(trial.point) for trial in self.plan.trials)
+
+    @property
+    def complete_trials(self) -> int:
+        """Trials with all their results."""
+        return len(self.plan.trials) - len({missing.trial for missing in self.missing})
+
+    def find(self, condition: Condition, *, target: str, metric: str | None, scope: str) -> Summary | None:
+        """The summary, or None where nothing was measured."""
+        return self._index.get((condition, target, metric, scope))
+
+    @cached_property
+    def _index(self) -> Mapping[tuple[Condition, str, str | None, str], Summary]:
+        return {(s.condition, s.target, s.metric, s.scope): s for s in self.summaries}
+
+
+def collect(
+    plan: Plan,
+    facts: Mapping[str, EvaluationFacts],
+    *,
+    states: Mapping[str, str] | None = None,
+    training: Mapping[str, TrainingFacts] | None = None,
+) -> Results:
+    """All results of a plan. `facts` maps the address of an evaluation stage to what it measured.
+
+    `states` says by trial name why results are missing; `training` maps the addresses of training stages to their
+    facts, from which degenerate runs are listed.
+    """
+    scores = tuple(read_scores(plan, facts))
+    summaries = summarize(scores)
+    return Results(
+        plan=plan,
+        targets=_targets(plan, scores),
+        scores=scores,
+        summaries=summaries,
+        curves=fit_curves(summaries),
+        missing=tuple(
+            Missing(
+                trial=trial.name, target=target, evaluation=address, state=(states or {}).get(trial.name, NO_RESULT)
+            )
+            for trial in plan.trials
+            for target, address in trial.evaluations.items()
+            if address not in facts
+        ),
+        degenerate=_degenerate(plan, training or {}),
+    )
+
+
+def summary_json(results: Results) -> str:
+    """Everything but the single scores, as JSON: sorted keys, percentages unrounded."""
+    plan = results.plan
+    document: dict[str, Any] = {
+        "format": 1,
+        "study": plan.study,
+        "model": plan.model,
+        "plan": plan.digest,
+        "trials": {"planned": len(plan.trials), "complete": results.complete_trials},
+        "stages": {"planned": len(plan.stages), "unshared": plan.naive_stages},
+        "targets": _documents(results.targets),
+        "summaries": _documents(results.summaries),
+        "curves": _documents(results.curves),
+        "missing": _documents(results.missing),
+        "degenerate": _documents(results.degenerate),
+        "not_applicable": [entry.model_dump(mode="json", by_alias=False) for entry in plan.not_applicable],
+    }
+    return json.dumps(document, indent=1, sort_keys=True, allow_nan=False) + "\n"
+
+
+def _documents(entries: Sequence[Any]) -> list[dict[str, Any]]:
+    return [asdict(entry) for entry in entries]
+
+
+def _targets(plan: Plan, scores: tuple[Score, ...]) -> tuple[Target, ...]:
+    trained = {name: name in trial.trainings for trial in plan.trials for name in trial.evaluations}
+    targets = [_target(name, trained[name], [s for s in scores if s.target == name]) for name in trained]
+    return tuple(sorted(targets, key=lambda target: not target.trained))
+
+
+def _target(name: str, trained: bool, scores: list[Score]) -> Target:
+    headline = next((score.metric for score in scores if score.headline), None)
+    metrics = dict.fromkeys(score.metric for score in scores)
+    languages = dict.fromkeys(score.language for score in scores)
+    return Target(
+        name=name,
+        trained=trained,
+        metric=headline,
+        metrics=tuple(sorted(metrics, key=lambda metric: metric != headline)),
+        languages=tuple(sorted(languages, key=lambda language: language != ENGLISH)),
+    )
+
+
+def _degenerate(plan: Plan, training: Mapping[str, TrainingFacts]) -> tuple[Degenerate, ...]:
+    """One entry a stage and task, with all trials that build on it."""
+    return tuple(
+        Degenerate(trials=_users(plan.trials, address), stage=address, task=task, reason=reason)
+        for address in plan.stages
+        if address in training
+        for task, reason in training[address].degenerate.items()
+    )
+
+
+def _users(trials: tuple[Trial, ...], address: str) -> tuple[str, ...]:
+    return tuple(trial.name for trial in trials if address in trial.stages)

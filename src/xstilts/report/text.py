@@ -1,0 +1,103 @@
+"""Tables for the terminal: scores with intervals, and scores by language."""
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from xstilts.core.catalogue import ENGLISH
+from xstilts.core.errors import UserError
+from xstilts.report import formats
+from xstilts.report.results import Results, Target
+from xstilts.report.scores import Condition
+from xstilts.report.summaries import OTHER_LANGUAGES
+
+CAPTION = "± is a 95 % t interval over training seeds; differences are paired with the baseline by seed."
+
+
+def scores_table(results: Results) -> Group:
+    """A table for each target: English, mean of the other languages, and the difference of that to the baseline.
+
+    Trained targets come first, retrieval after; no column averages over targets.
+    """
+    return Group(*(_target_table(results, target) for target in results.targets), Text(CAPTION, style="dim"))
+
+
+def languages_table(results: Results, target: str) -> Group:
+    """Headline scores of one target by language, with the difference to the baseline: a table for each recipe.
+
+    Raises UserError for a target that the study does not have.
+    """
+    targets = {entry.name: entry for entry in results.targets}
+    if target not in targets:
+        raise UserError(f"{target!r} is no target of study {results.plan.study!r}; choose one of {sorted(targets)}")
+    return Group(*(_recipe_table(results, targets[target], conditions) for conditions in by_recipe(results)))
+
+
+def by_recipe(results: Results) -> list[list[Condition]]:
+    """Conditions that share recipe and budget, each list with the baseline in front."""
+    baseline = [condition for condition in results.planned if condition.is_baseline]
+    groups: dict[tuple[str, str], list[Condition]] = {}
+    for condition in results.planned:
+        if not condition.is_baseline:
+            groups.setdefault((condition.recipe, condition.budget), list(baseline)).append(condition)
+    return list(groups.values()) or [baseline]
+
+
+def kind(target: Target) -> str:
+    return "trained on English" if target.trained else "retrieval, no training"
+
+
+def _target_table(results: Results, target: Target) -> Table:
+    budgets = any(condition.budget for condition in results.planned)
+    table = Table(title=f"{target.name}: {target.metric or 'no result yet'} ({kind(target)})", title_justify="left")
+    table.add_column("recipe")
+    table.add_column("rows", justify="right")
+    if budgets:
+        table.add_column("budget")
+    for header in ("trials", "English", "other languages", "difference", "p (Holm)"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for condition in results.planned:
+        leading = [condition.recipe, _rows(condition), *([condition.budget] if budgets else [])]
+        table.add_row(*leading, *_cells(results, target, condition))
+    return table
+
+
+def _cells(results: Results, target: Target, condition: Condition) -> tuple[str, ...]:
+    english, others = (
+        results.find(condition, target=target.name, metric=target.metric, scope=scope)
+        for scope in (ENGLISH, OTHER_LANGUAGES)
+    )
+    measured = others or english
+    return (
+        f"{measured.trials if measured else 0}/{results.planned[condition]}",
+        formats.mean(english),
+        formats.mean(others),
+        formats.difference(others),
+        formats.p_value(others.adjusted_p_value if others else None),
+    )
+
+
+def _recipe_table(results: Results, target: Target, conditions: list[Condition]) -> Table:
+    titles = [part for part in (conditions[-1].recipe, conditions[-1].budget) if part]
+    table = Table(title=f"{target.name}: {target.metric or 'no result yet'} after {', '.join(titles)}")
+    table.title_justify = "left"
+    table.add_column("language")
+    for condition in conditions:
+        table.add_column(condition.recipe if condition.is_baseline else _rows(condition), justify="right")
+    for scope in (*target.languages, OTHER_LANGUAGES):
+        table.add_row(scope, *(_language_cell(results, target, condition, scope) for condition in conditions))
+    return table
+
+
+def _language_cell(results: Results, target: Target, condition: Condition, scope: str) -> str:
+    summary = results.find(condition, target=target.name, metric=target.metric, scope=scope)
+    if summary is None or summary.difference is None:
+        return formats.number(summary.estimate.mean) if summary else formats.ABSENT
+    change = formats.number(summary.difference.estimate.mean, signed=True)
+    return f"{formats.number(summary.estimate.mean)} ({change})"
+
+
+def _rows(condition: Condition) -> str:
+    """`10,000`, or `4,000 full` where the size was written otherwise."""
+    size = "" if condition.size == str(condition.rows) else f" {condition.size}"
+    return f"{condition.rows:,}{size}"
