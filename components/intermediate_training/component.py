@@ -1,0 +1,37 @@
+"""Interface of the stage `intermediate-training`."""
+
+from kfp import dsl
+
+from components import IMAGE
+
+
+@dsl.container_component
+def intermediate_training(
+    config: str, encoder: str, subset: str, store: str, tracking: str, publication: str, address: dsl.OutputPath(str)
+):
+    """Stage intermediate-training: trains the encoder on the intermediate subset and registers its checkpoints.
+
+    Args:
+        config: The stage's config document (TrainingConfig) as canonical JSON.
+        encoder: Address of the encoder to start from.
+        subset: Address of the subset to train on.
+        store: Where data sets and artifacts lie: the `store` section of a Study as JSON.
+        tracking: The MLflow server: the `tracking` section of a Study as JSON.
+        publication: Names to publish under, as JSON: study, experiment, recipe.
+
+    Returns:
+        address: Where the checkpoints lie in the store.
+    """
+    return dsl.ContainerSpec(
+        image=IMAGE,
+        command=["python", "-m", "xstilts.stages", "intermediate-training"],
+        args=[
+            *("--config", config),
+            *("--encoder", encoder),
+            *("--subset", subset),
+            *("--store", store),
+            *("--tracking", tracking),
+            *("--publication", publication),
+            *("--address-file", address),
+        ],
+    )

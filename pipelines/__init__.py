@@ -1,0 +1,1 @@
+"""Pipelines for Kubeflow: wiring of the components alone. `python -m pipelines.compile` writes `compiled/`."""

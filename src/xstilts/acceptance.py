@@ -1,0 +1,173 @@
+"""From a Study to a frozen plan, and from a plan to what is done of it: the I/O around the pure planner.
+
+The CLI and the engines come here; status and report are always derived from the plan in the store and from the
+manifests that stages left, never from memory.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from xstilts.api.access import StoreSpec
+from xstilts.api.study import StageKind, Study, TargetRef, TaskRef
+from xstilts.core.catalogue import ENGLISH, Source, TaskSpec
+from xstilts.core.errors import IntegrityError, UserError
+from xstilts.core.keys import canonical_json, digest
+from xstilts.core.manifests import ArtifactManifest, DatasetManifest, Split
+from xstilts.core.plan import Plan, PlannedStage
+from xstilts.core.planner import plan
+from xstilts.core.results import EvaluationFacts, Publication, TrainingFacts
+from xstilts.core.world import World
+from xstilts.stages import VERSIONS
+from xstilts.stages.publication import receipt_key
+from xstilts.store import artifacts
+from xstilts.store.datasets import load_dataset
+from xstilts.store.models import resolve_model
+from xstilts.store.open import open_store
+from xstilts.store.port import NotFound, ObjectStore
+from xstilts.tasks import registry
+
+PUBLISHED = "as-published"
+"""Layout of splits that are not in the store and are planned with by their published row counts."""
+
+
+def store_of(spec: StoreSpec) -> ObjectStore:
+    """The store that a Study names."""
+    return open_store(spec.uri, endpoint=spec.endpoint, region=spec.region, path_style=spec.path_style)
+
+
+def resolve_world(study: Study, store: ObjectStore) -> World:
+    """Imports the model if need be, and reads the manifests of the data sets that the Study needs."""
+    model = study.spec.model
+    manifest = resolve_model(store, uri=model.uri, name=model.name, revision=model.revision)
+    return World(tasks=_specs(), datasets=dict(_stored(study, store)), model_digest=manifest.key, versions=VERSIONS)
+
+
+def provisional_world(study: Study, store: ObjectStore) -> World:
+    """Like `resolve_world`, but touches nothing: data sets that are missing count with their published rows.
+
+    Keys of a plan made in it hold only for the data that are there.
+    """
+    stored = dict(_stored(study, store))
+    names = {source.dataset for source in _sources(study)} - stored.keys()
+    datasets = stored | {name: _as_published(name) for name in names}
+    model = digest(study.spec.model.document())
+    return World(tasks=_specs(), datasets=datasets, model_digest=model, versions=VERSIONS)
+
+
+def accept(study: Study, store: ObjectStore) -> Plan:
+    """Resolves everything from outside, plans, and freezes the plan in the store."""
+    planned = plan(study, resolve_world(study, store))
+    folder = f"studies/{planned.study}"
+    store.put(f"{folder}/plans/{planned.digest}.json", canonical_json(planned.document()).encode())
+    store.put(f"{folder}/study.json", canonical_json(study.document()).encode())
+    store.put(f"{folder}/plan.json", canonical_json(planned.document()).encode())
+    return planned
+
+
+def load_plan(store: ObjectStore, study: str) -> Plan:
+    """The plan that was accepted last. Raises UserError where there is none."""
+    try:
+        return Plan.model_validate_json(store.read(f"studies/{study}/plan.json"))
+    except NotFound:
+        raise UserError(f"study {study!r} was never accepted in {store.uri}; run it first: xstilts run") from None
+
+
+# ---- what is done
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """Stages of a plan by address: with an intact manifest, and published as well."""
+
+    manifests: Mapping[str, ArtifactManifest]
+    published: frozenset[str]
+
+
+def publication_of(planned: Plan, stage: PlannedStage) -> Publication:
+    return Publication(study=planned.study, experiment=planned.experiment, recipe=stage.recipe)
+
+
+def observe(planned: Plan, store: ObjectStore, *, server: str) -> Done:
+    """Looks at every stage of the plan: its manifest, the files that it names, its receipt for the server."""
+    blobs = {entry.key: entry.size for entry in store.list("blobs/")}
+    there = {entry.key for entry in store.list("stages/")}
+    candidates = [address for address in planned.stages if artifacts.manifest_key(address) in there]
+    with ThreadPoolExecutor(16) as pool:
+        loaded = pool.map(lambda address: (address, artifacts.load_manifest(store, address)), candidates)
+    manifests = {
+        address: manifest
+        for address, manifest in loaded
+        if manifest and all(blobs.get(artifacts.blob_key(file.sha256)) == file.size for file in manifest.files)
+    }
+    published = frozenset(
+        address
+        for address in manifests
+        if receipt_key(address, server=server, publication=publication_of(planned, planned.stages[address])) in there
+    )
+    return Done(manifests=manifests, published=published)
+
+
+def evaluations(planned: Plan, manifests: Mapping[str, ArtifactManifest]) -> dict[str, EvaluationFacts]:
+    """Scores by address, of the evaluations that are done."""
+    done = _done(planned, manifests, ("evaluation",))
+    return {address: EvaluationFacts.model_validate(manifest.facts) for address, manifest in done}
+
+
+def trainings(planned: Plan, manifests: Mapping[str, ArtifactManifest]) -> dict[str, TrainingFacts]:
+    """Histories by address, of the training stages that are done."""
+    done = _done(planned, manifests, ("intermediate-training", "target-training"))
+    return {address: TrainingFacts.model_validate(manifest.facts) for address, manifest in done}
+
+
+def _done(
+    planned: Plan, manifests: Mapping[str, ArtifactManifest], kinds: tuple[StageKind, ...]
+) -> Iterator[tuple[str, ArtifactManifest]]:
+    for address, stage in planned.stages.items():
+        if stage.kind in kinds and address in manifests:
+            yield address, manifests[address]
+
+
+# ---- what a Study needs
+
+
+def _specs() -> dict[str, TaskSpec]:
+    return {name: task.spec for name, task in registry.tasks().items()}
+
+
+def _sources(study: Study) -> Iterator[Source]:
+    """Every split source that the Study names; unknown tasks are left for the planner to explain."""
+    spec, tasks = study.spec, registry.tasks()
+    refs: list[TaskRef | TargetRef] = [*(task for recipe in spec.recipes for task in recipe.tasks), *spec.targets]
+    for ref in refs:
+        if task := tasks.get(ref.name):
+            named = Source(ref.data, task.spec.train.split) if ref.data and task.spec.train else task.spec.train
+            yield from (source for source in (named, task.spec.dev, task.spec.test) if source)
+
+
+def _stored(study: Study, store: ObjectStore) -> Iterable[tuple[str, DatasetManifest]]:
+    for name in sorted({source.dataset for source in _sources(study)}):
+        manifest = load_dataset(store, name)
+        if manifest:
+            yield name, manifest
+
+
+def _as_published(name: str) -> DatasetManifest:
+    """Rows of a data set as its tasks' specs cite them."""
+    splits = {}
+    for spec in _specs().values():
+        for source in (spec.train, spec.dev, spec.test):
+            if source and source.dataset == name:
+                languages = spec.languages if source == spec.test else (ENGLISH,)
+                for language in {*languages, ENGLISH}:
+                    splits[source.split, language] = Split(
+                        dataset=name,
+                        split=source.split,
+                        language=language,
+                        layout=PUBLISHED,
+                        rows=spec.published_rows.get(source, 0),
+                        files=(),
+                    )
+    if not splits:
+        raise IntegrityError(f"no task knows a data set {name!r}")
+    return DatasetManifest(name=name, splits=tuple(splits[key] for key in sorted(splits)))

@@ -1,0 +1,59 @@
+"""`xstilts model`: encoders that need no network."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from xstilts.core.errors import UserError
+
+app = typer.Typer(help="Encoders.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keeps `init` a subcommand although it is the only one."""
+
+
+@app.command()
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder to write to.")],
+    text: Annotated[list[Path], typer.Option(help="Plain text for the tokenizer, one sentence a line; repeatable.")],
+    vocab_size: int = 2000,
+    hidden_size: int = 64,
+    layers: int = 2,
+    heads: int = 2,
+    max_length: int = 256,
+    seed: int = 0,
+) -> None:
+    """Make a tiny, random encoder of XLM-R's architecture with a tokenizer of its own. Does nothing if it is there."""
+    console = Console(soft_wrap=True, highlight=False)
+    if (folder / "config.json").exists():
+        console.print(f"{folder} is there already")
+        return
+    from xstilts.training import init_model
+
+    init_model(
+        _lines(text),
+        folder,
+        vocab_size=vocab_size,
+        hidden_size=hidden_size,
+        intermediate_size=2 * hidden_size,
+        layers=layers,
+        heads=heads,
+        max_length=max_length,
+        seed=seed,
+    )
+    console.print(f"{folder}: {layers} layers, hidden size {hidden_size}")
+
+
+def _lines(paths: list[Path]) -> Iterator[str]:
+    for path in paths:
+        files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+        if not files or not all(file.is_file() for file in files):
+            raise UserError(f"--text {path}: no such file, and no folder with .txt files")
+        for file in files:
+            with file.open(encoding="utf-8") as lines:
+                yield from (line.rstrip("\n") for line in lines)

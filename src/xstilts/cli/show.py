@@ -1,0 +1,159 @@
+"""What the terminal shows: plans, live progress, status."""
+
+from collections.abc import Mapping
+
+from pydantic import ValidationError
+from rich.console import Console, Group, RenderableType
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from xstilts import report
+from xstilts.acceptance import PUBLISHED, Done
+from xstilts.api.study import StageKind
+from xstilts.core.errors import ExitCode
+from xstilts.core.plan import Plan, PlannedStage
+from xstilts.core.results import Outcome
+from xstilts.core.world import World
+from xstilts.report import text
+from xstilts.stages.bench import Progress
+from xstilts.store.port import NotFound, ObjectStore
+
+
+def plan(planned: Plan, world: World, done: Done) -> RenderableType:
+    """What a study would do, and what sharing saves."""
+    table = Table("stage", "in a naive grid", "shared", "there already", "to run", "examples", "tokens at most")
+    for kind, stages in _by_kind(planned).items():
+        missing = [stage for stage in stages if stage.address not in done.manifests]
+        table.add_row(
+            kind,
+            str(planned.naive[kind]),
+            str(len(stages)),
+            str(len(stages) - len(missing)),
+            str(len(missing)),
+            _short(sum(stage.examples for stage in missing)),
+            _short(sum(stage.tokens for stage in missing)),
+        )
+    total, naive = len(planned.stages), planned.naive_stages
+    lines = [
+        f"{planned.study}: {len(planned.trials)} trials, {total} stages; "
+        f"a grid that shares nothing would run {naive} ({naive / max(total, 1):.1f} times as many)"
+    ]
+    lines += [
+        f"not applicable: recipe {entry.recipe}, size {entry.size}: it has {entry.available} rows"
+        for entry in planned.not_applicable
+    ]
+    missing_data = [name for name, data in sorted(world.datasets.items()) if data.splits[0].layout == PUBLISHED]
+    if missing_data:
+        lines.append(
+            f"not in the store, planned with their published sizes (keys are provisional): {', '.join(missing_data)}"
+        )
+    return Group(table, *lines)
+
+
+def status(planned: Plan, done: Done, store: ObjectStore) -> RenderableType:
+    """Stages and trials of an accepted study, with the reasons of attempts that failed."""
+    table = Table("stage", "done", "published", "of")
+    for kind, stages in _by_kind(planned).items():
+        addresses = {stage.address for stage in stages}
+        ready, shown = addresses & done.manifests.keys(), addresses & done.published
+        table.add_row(kind, str(len(ready)), str(len(shown)), str(len(addresses)))
+    finished = sum(done.published.issuperset(trial.stages) for trial in planned.trials)
+    lines = [f"{planned.study}: {finished} of {len(planned.trials)} trials succeeded"]
+    for address in planned.stages:
+        if address not in done.manifests and (outcome := _outcome(store, address)):
+            lines.append(f"{address}: {outcome.reason}: {outcome.message}")
+    return Group(table, *lines)
+
+
+def results(found: report.Results) -> RenderableType:
+    return text.scores_table(found)
+
+
+def failures(reasons: Mapping[str, str]) -> str:
+    """One line a reason, with the trials that it failed."""
+    trials: dict[str, list[str]] = {}
+    for trial, reason in reasons.items():
+        trials.setdefault(reason, []).append(trial)
+    lines = (f"  {reason} (trials: {', '.join(names)})" for reason, names in trials.items())
+    return f"{len(reasons)} trials failed:\n" + "\n".join(lines)
+
+
+class Live:
+    """Live progress on a terminal, a line a finished stage elsewhere."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._bars = Bars(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=24),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._total: TaskID | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._count = 0
+        self._missing = 0
+
+    def planned(self, planned: Plan, done: Done) -> None:
+        self._missing = len(planned.stages) - len(done.published)
+        self._console.print(
+            f"{planned.study}: {len(planned.trials)} trials, {len(planned.stages)} stages, {self._missing} to run"
+        )
+        if self._missing:
+            self._bars.start()
+            self._total = self._bars.add_task("stages", total=self._missing, note="")
+
+    def started(self, stage: PlannedStage) -> None:
+        self._tasks[stage.address] = self._bars.add_task(_title(stage), total=None, note="")
+
+    def progressed(self, stage: PlannedStage, progress: Progress) -> None:
+        task = self._tasks[stage.address]
+        self._bars.update(task, completed=progress.done, total=progress.total, note=progress.note)
+
+    def finished(self, stage: PlannedStage, outcome: Outcome | None, retry: str | None) -> None:
+        self._bars.remove_task(self._tasks.pop(stage.address))
+        if outcome and outcome.exit_code == ExitCode.SUCCEEDED:
+            self._count += 1
+            if self._total is not None:
+                self._bars.advance(self._total)
+            if not self._console.is_terminal:
+                seconds = (outcome.finished - outcome.started) / 1000
+                self._console.print(f"[{self._count}/{self._missing}] {_title(stage)} {seconds:.1f} s", markup=False)
+        elif outcome is None or outcome.exit_code != ExitCode.LEASE_HELD:
+            reason = f"{outcome.reason}: {outcome.message}" if outcome else "ended from outside"
+            self._console.print(f"{_title(stage)}: {reason}{', will be tried again' if retry else ''}", markup=False)
+
+    def ended(self) -> None:
+        self._bars.stop()
+
+
+def _title(stage: PlannedStage) -> str:
+    return f"{stage.kind} {stage.recipe} {stage.key[:8]}"
+
+
+def _by_kind(planned: Plan) -> dict[StageKind, list[PlannedStage]]:
+    """In the order in which data flows."""
+    kinds: dict[StageKind, list[PlannedStage]] = {kind: [] for kind in planned.naive}
+    for stage in planned.stages.values():
+        kinds[stage.kind].append(stage)
+    return {kind: stages for kind, stages in kinds.items() if stages}
+
+
+def _outcome(store: ObjectStore, address: str) -> Outcome | None:
+    try:
+        outcome = Outcome.model_validate_json(store.read(f"{address}/outcome.json"))
+    except (NotFound, ValidationError):
+        return None
+    return outcome if outcome.exit_code != ExitCode.SUCCEEDED else None
+
+
+def _short(number: float) -> str:
+    for unit in ("", "k", "M", "G", "T"):
+        if number < 1000:
+            return f"{number:.3g}{unit}"
+        number /= 1000
+    return f"{number:.3g}P"

@@ -1,0 +1,131 @@
+"""`xstilts init | validate | plan | run | status | report`: a study from its file to its report."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from xstilts import acceptance
+from xstilts.api.access import EngineType
+from xstilts.api.load import load_study
+from xstilts.api.study import Study
+from xstilts.core import planner
+from xstilts.core.errors import PermanentError, UserError
+
+StudyFile = Annotated[Path, typer.Argument(help="The study's YAML file.")]
+ReportFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the report; reports/<study> by default.")]
+
+LOG_WIDTH = 120
+"""Columns where the output is no terminal."""
+
+TEMPLATE = """\
+# How does the size of English intermediate data change zero-shot accuracy?
+# All fields: docs/reference/study.md
+apiVersion: xstilts.dev/v1alpha1
+kind: Study
+metadata:
+  name: {name}
+spec:
+  model: {{name: xlm-roberta-base}}        # or {{uri: folder}}
+  recipes:
+    - {{name: mnli, tasks: [{{name: mnli}}]}}
+    - {{name: squad, tasks: [{{name: squad_v1}}]}}
+  sizes: ["0", "1000", "10000", full]     # 0 is the baseline without intermediate training
+  subsetSeeds: [1, 2, 3]
+  seeds: [1, 2, 3]
+  targets:
+    - {{name: xnli}}
+    - {{name: xsid}}
+    - {{name: tatoeba}}                     # retrieval: evaluated without training
+  store: {{uri: xstilts-store}}             # or s3://bucket/prefix
+  tracking: {{uri: "sqlite:///mlflow.db"}}  # or http://mlflow:5000
+"""
+
+
+def init(
+    file: Annotated[Path, typer.Argument(help="File to write.")] = Path("study.yaml"),
+    name: Annotated[str, typer.Option(help="Name of the study.")] = "my-study",
+) -> None:
+    """Write a study to begin with."""
+    if file.exists():
+        raise UserError(f"{file} exists already; choose another file")
+    file.write_text(TEMPLATE.format(name=name), encoding="utf-8")
+    load_study(file)
+    _console().print(f"{file} written. Next: xstilts data import, then xstilts plan {file}")
+
+
+def validate(file: StudyFile) -> None:
+    """Check a study without touching anything."""
+    study = load_study(file)
+    planned = planner.plan(study, acceptance.provisional_world(study, acceptance.store_of(study.spec.store)))
+    _console().print(f"{file}: valid, {len(planned.trials)} trials")
+
+
+def plan(file: StudyFile) -> None:
+    """Say what a study would do: trials, stages, what is there already, and what it costs."""
+    from xstilts.cli import show
+
+    study = load_study(file)
+    store = acceptance.store_of(study.spec.store)
+    world = acceptance.provisional_world(study, store)
+    planned = planner.plan(study, world)
+    _console().print(show.plan(planned, world, acceptance.observe(planned, store, server=_server(study))))
+
+
+def run(file: StudyFile, out: ReportFolder = None) -> None:
+    """Run a study on this machine, or what is missing of it, and write its report."""
+    from xstilts.cli import show
+    from xstilts.engines.study import run_study
+
+    study = load_study(file)
+    if study.spec.engine.type is not EngineType.LOCAL:
+        raise UserError(f"spec.engine.type: {study.spec.engine.type} needs a cluster; write Local to run it here")
+    console = _console()
+    finished = run_study(study, _report_folder(study, out), listener=show.Live(console))
+    console.print(show.results(finished.results))
+    for line in finished.closing_lines:
+        console.print(line)
+    if finished.failures:
+        raise PermanentError(show.failures(finished.failures))
+
+
+def status(file: StudyFile) -> None:
+    """Say how far a study is, from what the store holds."""
+    from xstilts.cli import show
+
+    study = load_study(file)
+    store = acceptance.store_of(study.spec.store)
+    planned = acceptance.load_plan(store, study.metadata.name)
+    _console().print(show.status(planned, acceptance.observe(planned, store, server=_server(study)), store))
+
+
+def report(file: StudyFile, out: ReportFolder = None) -> None:
+    """Write the report of what is done so far."""
+    from xstilts.cli import show
+    from xstilts.engines.study import write_results
+
+    study = load_study(file)
+    store = acceptance.store_of(study.spec.store)
+    planned = acceptance.load_plan(store, study.metadata.name)
+    done = acceptance.observe(planned, store, server=_server(study))
+    finished = write_results(study, planned, done, _report_folder(study, out))
+    console = _console()
+    console.print(show.results(finished.results))
+    for line in finished.closing_lines:
+        console.print(line)
+
+
+def _server(study: Study) -> str:
+    from xstilts.tracking import open_tracker
+
+    return open_tracker(study.spec.tracking.uri, experiment=study.experiment).identity
+
+
+def _report_folder(study: Study, out: Path | None) -> Path:
+    return out or Path("reports") / study.metadata.name
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=LOG_WIDTH)

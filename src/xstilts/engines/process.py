@@ -1,0 +1,76 @@
+"""Child processes of the Local engine, forked from a server that has torch and MLflow loaded already."""
+
+import multiprocessing
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from multiprocessing import connection
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Self
+
+from xstilts.core.results import Outcome
+from xstilts.engines.job import WORKER, Job, run_job
+from xstilts.stages.bench import Progress
+
+GRACE_SECONDS = 30.0
+"""Time that stages get to save their progress when the engine is asked to stop."""
+
+
+@dataclass
+class Child:
+    """A process, and what it says."""
+
+    process: BaseProcess
+    channel: Connection
+    outcome: Outcome | None = None
+
+    @classmethod
+    def spawn(cls, job: Job) -> Self:
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload([WORKER])
+        ours, theirs = context.Pipe(duplex=False)
+        process = context.Process(target=run_job, args=(job, theirs))
+        process.start()
+        theirs.close()
+        return cls(process, ours)
+
+    @property
+    def signals(self) -> tuple[Connection | int, ...]:
+        return (self.process.sentinel,) if self.channel.closed else (self.channel, self.process.sentinel)
+
+    def messages(self) -> Iterator[Progress]:
+        """Progress that has arrived; keeps the outcome."""
+        try:
+            while not self.channel.closed and self.channel.poll():
+                message = self.channel.recv()
+                if isinstance(message, Outcome):
+                    self.outcome = message
+                else:
+                    yield message
+        except EOFError:
+            self.channel.close()
+
+    @property
+    def has_ended(self) -> bool:
+        return not self.process.is_alive() and (self.channel.closed or not self.channel.poll())
+
+    def wait(self) -> Outcome | None:
+        while not self.has_ended:
+            connection.wait(self.signals)
+            for _ in self.messages():
+                pass
+        return self.outcome
+
+
+def stop_all(children: Iterable[Child]) -> None:
+    """Asks stages to save and end; those that don't are killed."""
+    running = [child.process for child in children]
+    for process in running:
+        process.terminate()
+    deadline = time.monotonic() + GRACE_SECONDS
+    for process in running:
+        process.join(max(0.0, deadline - time.monotonic()))
+        if process.is_alive():
+            process.kill()
+            process.join()

@@ -1,0 +1,128 @@
+"""Which stages may run now, and what a stage's end means for its trials. Pure: the clock is passed in.
+
+Stages are taken in the plan's order, so that trials finish one after the other and a study shows scores early. A stage
+that can't succeed fails every trial that needs it, once, with its reason; others go on.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from xstilts.api.study import FailurePolicy
+from xstilts.core.errors import RETRYABLE, ExitCode
+from xstilts.core.plan import Plan, PlannedStage, Trial
+from xstilts.core.results import Outcome
+
+FIRST_RETRY_SECONDS = 1.0
+"""Delay of the first new attempt; doubled for each one after."""
+
+
+class State(StrEnum):
+    """Of a stage or a trial."""
+
+    WAITING = "Waiting"
+    RUNNING = "Running"
+    SUCCEEDED = "Succeeded"
+    FAILED = "Failed"
+
+
+@dataclass
+class _Attempts:
+    failures: int = 0
+    preemptions: int = 0
+    not_before: float = 0.0
+
+
+@dataclass
+class Schedule:
+    """The stages of one study between not started and done."""
+
+    plan: Plan
+    policy: FailurePolicy
+    done: set[str] = field(default_factory=set)
+    running: set[str] = field(default_factory=set)
+    failed: dict[str, str] = field(default_factory=dict)
+    """Address to reason; stages above a failed one have the reason of the failed one."""
+    _attempts: dict[str, _Attempts] = field(default_factory=dict)
+
+    def ready(self, now: float) -> list[PlannedStage]:
+        """Stages that may start, in the order in which they should; none when too many trials have failed."""
+        if self.is_given_up:
+            return []
+        return [stage for address, stage in self.plan.stages.items() if self._may_start(address, stage, now)]
+
+    def _may_start(self, address: str, stage: PlannedStage, now: float) -> bool:
+        busy = address in self.done or address in self.running or address in self.failed
+        attempts = self._attempts.get(address)
+        delayed = attempts is not None and now < attempts.not_before
+        return not busy and not delayed and self.done.issuperset(stage.dependencies)
+
+    @property
+    def is_given_up(self) -> bool:
+        """Whether more trials have failed than the policy allows: then nothing new starts."""
+        return len(self.trials(State.FAILED)) > self.policy.max_failed_trials
+
+    @property
+    def is_finished(self) -> bool:
+        """Nothing runs and nothing can start any more."""
+        if self.running:
+            return False
+        return self.is_given_up or all(address in self.done or address in self.failed for address in self.plan.stages)
+
+    def start(self, address: str) -> None:
+        self.running.add(address)
+
+    def finish(self, address: str, outcome: Outcome | None, now: float) -> str | None:
+        """Takes note of an attempt's end; None means that it was ended from outside. Returns why it will be retried."""
+        self.running.discard(address)
+        if outcome and outcome.exit_code == ExitCode.SUCCEEDED:
+            self.done.add(address)
+            return None
+        attempts = self._attempts.setdefault(address, _Attempts())
+        if self._retry(attempts, outcome, now):
+            return _reason(outcome)
+        self._fail(address, _reason(outcome))
+        return None
+
+    def _retry(self, attempts: _Attempts, outcome: Outcome | None, now: float) -> bool:
+        """Charges the attempt to its budget, and says whether there is another one."""
+        code = ExitCode.PREEMPTED if outcome is None else ExitCode(outcome.exit_code)
+        if code not in RETRYABLE:
+            return False
+        if code is ExitCode.LEASE_HELD:  # somebody else is at it: costs nothing
+            attempts.not_before = now + FIRST_RETRY_SECONDS
+            return True
+        if code is ExitCode.PREEMPTED:
+            attempts.preemptions += 1
+            spent, budget = attempts.preemptions, self.policy.preemption_retries
+        else:
+            attempts.failures += 1
+            spent, budget = attempts.failures, self.policy.retries
+        attempts.not_before = now + FIRST_RETRY_SECONDS * 2 ** min(spent - 1, 6)
+        return spent <= budget
+
+    def _fail(self, address: str, reason: str) -> None:
+        """Fails the stage and everything above it."""
+        self.failed[address] = reason
+        for above, stage in self.plan.stages.items():
+            if above not in self.failed and address in stage.dependencies:
+                self._fail(above, reason)
+
+    def state(self, trial: Trial) -> State:
+        stages = trial.stages
+        if any(address in self.failed for address in stages):
+            return State.FAILED
+        if self.done.issuperset(stages):
+            return State.SUCCEEDED
+        started = any(address in self.running or address in self.done for address in stages)
+        return State.RUNNING if started else State.WAITING
+
+    def trials(self, state: State) -> list[Trial]:
+        return [trial for trial in self.plan.trials if self.state(trial) is state]
+
+    def reason(self, trial: Trial) -> str:
+        """Why the trial failed; empty if it did not."""
+        return next((self.failed[address] for address in trial.stages if address in self.failed), "")
+
+
+def _reason(outcome: Outcome | None) -> str:
+    return f"{outcome.reason}: {outcome.message}" if outcome else "ended from outside"

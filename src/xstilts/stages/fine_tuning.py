@@ -1,0 +1,86 @@
+"""What both training stages share: data in, `fit`, checkpoints out. They differ in which rows they train on."""
+
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from xstilts.core.configs import TaskTraining, TrainingConfig
+from xstilts.core.results import CheckpointFacts, TrainingFacts
+from xstilts.stages.bench import Bench, Progress
+from xstilts.tasks import registry
+from xstilts.tasks.examples import Example
+
+if TYPE_CHECKING:
+    from xstilts.training.loop import FitResult
+
+
+def fine_tune(
+    config: TrainingConfig, *, encoder: str, rows: Callable[[TaskTraining], Sequence[Example]], bench: Bench
+) -> TrainingFacts:
+    """Trains the config's tasks on the encoder at that address, from the newest training checkpoint if there is one.
+
+    Writes `checkpoints/last` and `checkpoints/best`, each an encoder in the hub's format with its tokenizer and heads.
+    """
+    from xstilts.training.development import TaskData
+    from xstilts.training.loop import Budget, fit
+
+    tasks = [
+        TaskData(
+            name=task.task,
+            kind=known.spec.kind,
+            labels=known.spec.labels,
+            metric=known.spec.metric,
+            rules=known.rules,
+            weight=task.weight,
+            train=rows(task),
+            dev=list(bench.english(task.dev)),
+        )
+        for task, known in ((task, registry.get(task.task)) for task in config.tasks)
+    ]
+    budget = config.budget
+    result = fit(
+        encoder=bench.fetch_encoder(encoder, config.checkpoint).folder,
+        tasks=tasks,
+        budget=Budget(epochs=Decimal(budget.epochs) if budget.epochs else None, steps=budget.steps),
+        seed=config.seed,
+        settings=config.settings,
+        workdir=bench.scratch / "training",
+        resume=bench.resume_point(),
+        checkpoint_due=_every(bench.checkpoint_seconds),
+        on_checkpoint=bench.save_checkpoint,
+        on_progress=lambda at: bench.report(Progress(at.step, at.steps, f"loss {at.loss:.3f}")),
+        should_stop=bench.should_stop,
+    )
+    return _kept(result, bench)
+
+
+def _every(seconds: float) -> Callable[[int], bool]:
+    """True once in so many seconds; when it falls changes nothing in the result."""
+    due = time.monotonic() + seconds
+
+    def is_due(_: int) -> bool:
+        nonlocal due
+        now = time.monotonic()
+        if now < due:
+            return False
+        due = now + seconds
+        return True
+
+    return is_due
+
+
+def _kept(result: "FitResult", bench: Bench) -> TrainingFacts:
+    checkpoints = []
+    for name, saved in sorted(result.checkpoints.items()):
+        path = f"checkpoints/{name}"
+        shutil.copytree(saved.folder, bench.folder / path)
+        checkpoints.append(CheckpointFacts(name=name, path=path, step=saved.step, scores=dict(saved.scores)))
+    return TrainingFacts(
+        steps=result.steps,
+        examples=result.examples,
+        history=result.history,
+        checkpoints=tuple(checkpoints),
+        degenerate=dict(result.degenerate),
+    )

@@ -1,0 +1,147 @@
+"""From a stage's manifest to what MLflow shows of it, and the receipt that says it was shown.
+
+Everything comes from the manifest, so a stage can be published long after it ran, and to any number of servers.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from xstilts.core.configs import BASE_CHECKPOINT, CONFIGS, EvaluationConfig, ScalingConfig, TrainingConfig
+from xstilts.core.keys import canonical_json, digest, stage_address
+from xstilts.core.manifests import ArtifactManifest, SplitRef
+from xstilts.core.results import EvaluationFacts, Publication, ScalingFacts, TrainingFacts
+from xstilts.store.port import ObjectStore
+from xstilts.tracking.port import Tracker
+from xstilts.tracking.records import Checkpoint, CheckpointRef, Context, DatasetUse, Point, Score, StageRecord
+
+
+def receipt_key(address: str, *, server: str, publication: Publication) -> str:
+    """One receipt for each place where a stage is shown. `server` is a tracker's identity."""
+    return f"{address}/receipts/{digest([server, publication.document()])}.json"
+
+
+def publish(store: ObjectStore, tracker: Tracker, manifest: ArtifactManifest, publication: Publication) -> None:
+    """Brings the stage's run, LoggedModels, versions and scores into place, then leaves the receipt. Idempotent."""
+    published = tracker.publish_stage(stage_record(store, manifest, publication))
+    address = stage_address(manifest.kind, manifest.key)
+    receipt = {
+        "server": tracker.identity,
+        "publication": publication.document(),
+        "runId": published.run_id,
+        "models": dict(published.models),
+        "versions": dict(published.versions),
+        "published": int(time.time() * 1000),
+    }
+    key = receipt_key(address, server=tracker.identity, publication=publication)
+    store.put(key, canonical_json(receipt).encode())
+
+
+def stage_record(store: ObjectStore, manifest: ArtifactManifest, publication: Publication) -> StageRecord:
+    """What is published of a stage that is done."""
+    fields: dict[str, Any]
+    config = CONFIGS[manifest.kind].model_validate(manifest.config)  # type: ignore[index]
+    match config:
+        case ScalingConfig():
+            fields = _scaling(store, config, ScalingFacts.model_validate(manifest.facts))
+        case TrainingConfig():
+            fields = _training(store, config, manifest, TrainingFacts.model_validate(manifest.facts))
+        case EvaluationConfig():
+            fields = _evaluation(store, config, manifest, EvaluationFacts.model_validate(manifest.facts))
+    inputs = {f"xstilts.input.{role}": address for role, address in manifest.inputs.items()}
+    return StageRecord(
+        kind=manifest.kind,
+        key=manifest.key,
+        address=stage_address(manifest.kind, manifest.key),
+        study=publication.study,
+        recipe=publication.recipe,
+        manifest_digest=digest(manifest.document()),
+        started=int(manifest.provenance.get("started", 0)),
+        finished=int(manifest.provenance.get("finished", 0)),
+        **fields | {"tags": inputs | fields.get("tags", {})},
+    )
+
+
+def _scaling(store: ObjectStore, config: ScalingConfig, facts: ScalingFacts) -> dict[str, Any]:
+    params = {"subset_seed": str(config.seed), "rows": str(facts.rows)}
+    params |= {f"rows.{subset.task}": str(subset.rows) for subset in facts.subsets}
+    datasets = [_use(store, subset.parent, "training", subset_ids=subset.ids_digest) for subset in facts.subsets]
+    return {"params": params, "datasets": datasets}
+
+
+def _training(
+    store: ObjectStore, config: TrainingConfig, manifest: ArtifactManifest, facts: TrainingFacts
+) -> dict[str, Any]:
+    address = stage_address(manifest.kind, manifest.key)
+    params = {
+        "tasks": ",".join(task.task for task in config.tasks),
+        "seed": str(config.seed),
+        "budget": f"{config.budget.steps} steps" if config.budget.steps else f"{config.budget.epochs} epochs",
+        "steps": str(facts.steps),
+        "examples": str(facts.examples),
+        **{name: str(value) for name, value in config.settings.document().items()},
+    }
+    return {
+        "params": params,
+        "tags": {f"xstilts.degenerate.{task}": reason for task, reason in facts.degenerate.items()},
+        "history": list(_history(facts)),
+        "datasets": [_use(store, task.train, "training") for task in config.tasks]
+        + [_use(store, task.dev, "dev") for task in config.tasks],
+        "checkpoints": [
+            Checkpoint(
+                name=checkpoint.name,
+                step=checkpoint.step,
+                uri=f"{store.uri}/{address}/{checkpoint.path}",
+                digest=_content(manifest, f"{checkpoint.path}/"),
+                metrics={f"dev/{name}": value for name, value in checkpoint.scores.items()},
+            )
+            for checkpoint in facts.checkpoints
+        ],
+    }
+
+
+def _history(facts: TrainingFacts) -> Iterator[Point]:
+    for look in facts.history:
+        yield Point("train/loss", look.step, look.loss)
+        yield from (Point(f"dev/{name}", look.step, value) for name, value in sorted(look.scores.items()))
+
+
+def _evaluation(
+    store: ObjectStore, config: EvaluationConfig, manifest: ArtifactManifest, facts: EvaluationFacts
+) -> dict[str, Any]:
+    uses = {scores.language: _use(store, scores.data, "evaluation") for scores in facts.languages}
+    model = None
+    if facts.checkpoint != BASE_CHECKPOINT:
+        model = CheckpointRef(manifest.inputs["encoder"].rsplit("/", 1)[-1], facts.checkpoint)
+
+    def score(metric: str, value: float, use: DatasetUse | None) -> Score:
+        return Score(metric=f"eval/{metric}", value=value, step=facts.step, model=model, dataset=use)
+
+    scores = [
+        score(metric, value, uses[found.language])
+        for found in facts.languages
+        for metric, value in found.metrics.items()
+    ]
+    headline = [found.metrics[facts.metric] for found in facts.languages]
+    params = {"task": facts.task, "checkpoint": facts.checkpoint, "metric": facts.metric}
+    params |= {name: str(value) for name, value in config.settings.document().items()}
+    return {
+        "params": params,
+        "datasets": list(uses.values()),
+        "scores": [*scores, score("macro", sum(headline) / len(headline), None)],
+    }
+
+
+def _use(store: ObjectStore, ref: SplitRef, context: Context, **tags: str) -> DatasetUse:
+    return DatasetUse(
+        name=f"{ref.dataset}/{ref.split}.{ref.language}",
+        digest=ref.digest,
+        source=f"{store.uri}/{ref.address}.json",
+        context=context,
+        tags={"language": ref.language, **tags},
+    )
+
+
+def _content(manifest: ArtifactManifest, prefix: str) -> str:
+    files: Mapping[str, str] = {file.path: file.sha256 for file in manifest.files if file.path.startswith(prefix)}
+    return digest(files)

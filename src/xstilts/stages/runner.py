@@ -1,0 +1,179 @@
+"""Everything around a stage's work: reuse, lease, publication, receipt, outcome. The same for every engine.
+
+A stage is done when it has a manifest and a receipt. Whatever is missing is made, under the stage's lease, and what is
+there is never made again; so a stage may be started by anybody, at any time, any number of times.
+"""
+
+import importlib
+import logging
+import os
+import platform
+import shutil
+import socket
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import xstilts
+from xstilts.api.study import StageKind
+from xstilts.core.configs import StageConfig
+from xstilts.core.errors import ExitCode, XstiltsError
+from xstilts.core.keys import canonical_json, stage_address, stage_key
+from xstilts.core.manifests import ArtifactManifest
+from xstilts.core.results import Outcome, Publication
+from xstilts.stages import VERSIONS
+from xstilts.stages.bench import Bench, Progress
+from xstilts.stages.publication import publish, receipt_key
+from xstilts.store import artifacts, leases
+from xstilts.store.leases import Lease
+from xstilts.store.port import ObjectStore
+from xstilts.tracking.port import Tracker
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRequest:
+    """One stage to bring about."""
+
+    kind: StageKind
+    config: StageConfig
+    inputs: Mapping[str, str]
+    """Role to address."""
+    publication: Publication
+
+    @cached_property
+    def key(self) -> str:
+        return stage_key(kind=self.kind, version=VERSIONS[self.kind], config=self.config.document(), inputs=self.inputs)
+
+    @cached_property
+    def address(self) -> str:
+        return stage_address(self.kind, self.key)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRunner:
+    """Runs stages against one store and one tracking server."""
+
+    store: ObjectStore
+    tracker: Tracker
+    scratch: Path | None = None
+    """Folder for temporary files; the system's where None."""
+    lease_seconds: float = 30.0
+    """Time without a sign of life after which another process may take a stage over."""
+    checkpoint_seconds: float = 60.0
+    report: Callable[[Progress], None] = lambda _: None
+    should_stop: Callable[[], bool] = lambda: False
+
+    def run(self, request: StageRequest) -> None:
+        """Brings the stage to manifest and receipt. Raises what the work raises, and LeaseHeld."""
+        receipt = receipt_key(request.address, server=self.tracker.identity, publication=request.publication)
+        if self._intact(request) and self.store.head(receipt):
+            log.info("%s is done already", request.address)
+            return
+        holder = f"{socket.gethostname()}/{os.getpid()}"
+        with leases.hold(self.store, request.address, holder=holder, ttl_seconds=self.lease_seconds) as lease:
+            manifest = self._intact(request) or self._work(request, lease)
+            lease.check()
+            publish(self.store, self.tracker, manifest, request.publication)
+
+    def attempt(self, request: StageRequest) -> Outcome:
+        """Like `run`, but tells how it ended, also in `outcome.json` beside the manifest."""
+        started, code, reason, message = _now(), ExitCode.SUCCEEDED, "Succeeded", ""
+        try:
+            self.run(request)
+        except XstiltsError as error:
+            code, reason, message = error.exit_code, type(error).__name__, str(error)
+            log.error("%s: %s: %s", request.address, reason, message)
+        except Exception as error:
+            code, reason, message = ExitCode.FAILED, type(error).__name__, str(error)
+            log.exception("%s failed", request.address)
+        outcome = Outcome(
+            exit_code=code,
+            reason=reason,
+            message=message[:2000],
+            holder=f"{socket.gethostname()}/{os.getpid()}",
+            started=started,
+            finished=_now(),
+        )
+        if code is not ExitCode.LEASE_HELD:  # the outcome is the holder's to tell
+            self._record(request, outcome)
+        return outcome
+
+    def _record(self, request: StageRequest, outcome: Outcome) -> None:
+        try:
+            self.store.put(f"{request.address}/outcome.json", canonical_json(outcome.document()).encode())
+        except XstiltsError as error:
+            log.warning("the outcome of %s could not be stored: %s", request.address, error)
+
+    def _intact(self, request: StageRequest) -> ArtifactManifest | None:
+        """The stage's manifest, if all files that it names are there."""
+        manifest = artifacts.load_manifest(self.store, request.address)
+        if manifest and not artifacts.verify(self.store, manifest):
+            log.warning("%s names files that are gone: it will be made again", request.address)
+            return None
+        return manifest
+
+    def _work(self, request: StageRequest, lease: Lease) -> ArtifactManifest:
+        if artifacts.load_manifest(self.store, request.address):  # it names files that are gone
+            lease.check()
+            self.store.delete(artifacts.manifest_key(request.address))
+        with self._bench(request, lease) as bench:
+            started = _now()
+            module = importlib.import_module(f"xstilts.stages.{request.kind.replace('-', '_')}")
+            facts = module.run(request.config, request.inputs, bench)
+            lease.check()
+            manifest = ArtifactManifest(
+                kind=request.kind,
+                key=request.key,
+                version=VERSIONS[request.kind],
+                config=request.config.document(),
+                inputs=dict(request.inputs),
+                facts=facts.document(),
+                provenance=_provenance(lease, started),
+            )
+            published = artifacts.publish(self.store, request.address, bench.folder, manifest)
+            bench.drop_checkpoints()
+            return published
+
+    @contextmanager
+    def _bench(self, request: StageRequest, lease: Lease) -> Iterator[Bench]:
+        if self.scratch:
+            self.scratch.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f"{request.kind}-", dir=self.scratch))
+        folder = scratch / "artifact"
+        folder.mkdir()
+        try:
+            yield Bench(
+                store=self.store,
+                address=request.address,
+                folder=folder,
+                scratch=scratch,
+                lease=lease,
+                report=self.report,
+                should_stop=lambda: lease.lost or self.should_stop(),
+                checkpoint_seconds=self.checkpoint_seconds,
+            )
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _now() -> int:
+    return int(time.time() * 1000)
+
+
+def _provenance(lease: Lease, started: int) -> dict[str, object]:
+    return {
+        "xstilts": xstilts.__version__,
+        "image": os.environ.get("XSTILTS_IMAGE", ""),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "host": socket.gethostname(),
+        "leaseEpoch": lease.epoch,
+        "started": started,
+        "finished": _now(),
+    }

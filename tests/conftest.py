@@ -1,0 +1,58 @@
+"""Fixtures of all tests. The folder itself is importable, so that tests can say `from cluster import s3`."""
+
+import shutil
+import sys
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from cluster import s3
+from studies import TinyStudy, accept_in, make_inputs
+from xstilts.store import ObjectStore, open_store
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[s3.S3Server]:
+    """A real S3 server: versitygw, or the one that XSTILTS_TEST_S3_ENDPOINT names."""
+    with s3.serve() as server:
+        yield server
+
+
+@pytest.fixture
+def s3_credentials(s3_server: s3.S3Server, monkeypatch: pytest.MonkeyPatch) -> s3.S3Server:
+    """The server, with its credentials in the environment."""
+    for name, value in s3_server.environment.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
+@pytest.fixture
+def s3_store(s3_credentials: s3.S3Server) -> Iterator[ObjectStore]:
+    """An empty store below a prefix of its own, and emptied again: the server may be a lasting one."""
+    uri = f"s3://{s3_credentials.bucket}/{uuid.uuid4().hex}"
+    store = open_store(uri, endpoint=s3_credentials.endpoint, path_style=True)
+    yield store
+    for info in store.list(""):
+        store.delete(info.key)
+
+
+@pytest.fixture(scope="session")
+def tiny_inputs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data, encoder and store of the tiny study; to be copied, not changed."""
+    return make_inputs(tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture
+def tiny_workdir(tiny_inputs: Path, tmp_path: Path) -> Path:
+    """A folder of the test's own with the inputs of the tiny study."""
+    return shutil.copytree(tiny_inputs, tmp_path / "work")
+
+
+@pytest.fixture
+def tiny_study(tiny_workdir: Path) -> TinyStudy:
+    """The tiny study, accepted."""
+    return accept_in(tiny_workdir)

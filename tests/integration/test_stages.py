@@ -1,0 +1,257 @@
+"""Stages as their runner runs them: done once, published everywhere, resumed, and never trained on another language."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from studies import TinyStudy, accept_in
+from xstilts import acceptance
+from xstilts.core.configs import CONFIGS
+from xstilts.core.errors import ExitCode, IntegrityError, LeaseHeld, Preempted, TrackingUnavailable, ZeroShotError
+from xstilts.core.plan import PlannedStage
+from xstilts.core.results import EvaluationFacts, ScalingFacts, TrainingFacts
+from xstilts.stages.bench import Progress
+from xstilts.stages.runner import StageRequest, StageRunner
+from xstilts.store import artifacts, leases
+from xstilts.tracking import MemoryTracker, StagePublished, StageRecord
+
+
+def request_of(tiny: TinyStudy, stage: PlannedStage) -> StageRequest:
+    return StageRequest(
+        kind=stage.kind,
+        config=CONFIGS[stage.kind].model_validate(stage.config),
+        inputs=stage.inputs,
+        publication=acceptance.publication_of(tiny.plan, stage),
+    )
+
+
+def runner_of(tiny: TinyStudy, tracker: MemoryTracker, **options: Any) -> StageRunner:
+    return StageRunner(store=tiny.store, tracker=tracker, scratch=tiny.workdir / "scratch", **options)
+
+
+def run_all(tiny: TinyStudy, tracker: MemoryTracker, **options: Any) -> None:
+    runner = runner_of(tiny, tracker, **options)
+    for stage in tiny.plan.stages.values():
+        runner.run(request_of(tiny, stage))
+
+
+def first(tiny: TinyStudy, kind: str) -> PlannedStage:
+    return next(stage for stage in tiny.plan.stages.values() if stage.kind == kind)
+
+
+def run_until(tiny: TinyStudy, tracker: MemoryTracker, stage: PlannedStage) -> None:
+    """Everything that the stage needs, and nothing else."""
+    for address in stage.dependencies:
+        run_until(tiny, tracker, tiny.plan.stages[address])
+        runner_of(tiny, tracker).run(request_of(tiny, tiny.plan.stages[address]))
+
+
+def contents(tiny: TinyStudy) -> dict[str, str]:
+    """What every stage made, by address."""
+    done = acceptance.observe(tiny.plan, tiny.store, server="any")
+    return {address: manifest.content_digest for address, manifest in done.manifests.items()}
+
+
+def test_a_whole_plan_runs_and_a_second_pass_does_nothing(tiny_study: TinyStudy) -> None:
+    tracker = MemoryTracker()
+    run_all(tiny_study, tracker)
+    done = acceptance.observe(tiny_study.plan, tiny_study.store, server=tracker.identity)
+    assert done.published == done.manifests.keys() == tiny_study.plan.stages.keys()
+    scores = acceptance.evaluations(tiny_study.plan, done.manifests)
+    assert all(
+        0 <= value <= 100 for facts in scores.values() for found in facts.languages for value in found.metrics.values()
+    )
+    assert tracker.versions.keys() == {"tiny.baseline", "tiny.mnli", "tiny.mix"}
+    before = {entry.key: entry.modified for entry in tiny_study.store.list("")}
+    run_all(tiny_study, tracker)
+    assert {entry.key: entry.modified for entry in tiny_study.store.list("")} == before
+
+
+def test_a_subset_is_what_its_manifest_says(tiny_study: TinyStudy) -> None:
+    stage = next(s for s in tiny_study.plan.stages.values() if s.kind == "data-scaling" and s.recipe == "mix")
+    runner_of(tiny_study, MemoryTracker()).run(request_of(tiny_study, stage))
+    manifest = artifacts.fetch(tiny_study.store, stage.address, tiny_study.workdir / "subset")
+    facts = ScalingFacts.model_validate(manifest.facts)
+    assert facts.rows == 40
+    assert [(subset.task, subset.rows) for subset in facts.subsets] == [("mnli", 30), ("hellaswag", 10)]
+    for subset in facts.subsets:
+        lines = (tiny_study.workdir / "subset" / subset.path).read_text().splitlines()
+        assert len(lines) == len(set(lines)) == subset.rows == sum(subset.histogram.values())
+    assert set(facts.subsets[0].histogram.values()) == {10}, "MNLI is balanced over its three labels"
+
+
+def test_predictions_give_the_scores_again(tiny_study: TinyStudy) -> None:
+    from xstilts import metrics
+    from xstilts.tasks import registry
+
+    tracker = MemoryTracker()
+    stage = first(tiny_study, "evaluation")
+    run_until(tiny_study, tracker, stage)
+    runner_of(tiny_study, tracker).run(request_of(tiny_study, stage))
+    manifest = artifacts.fetch(tiny_study.store, stage.address, tiny_study.workdir / "scores")
+    facts = EvaluationFacts.model_validate(manifest.facts)
+    assert [found.language for found in facts.languages] == ["en", "de", "hi"]
+    for found in facts.languages:
+        lines = (tiny_study.workdir / "scores" / found.predictions).read_text(encoding="utf-8").splitlines()
+        rows = [json.loads(line) for line in lines]
+        again = metrics.score(
+            registry.get(facts.task).kind,
+            [row["gold"] for row in rows],
+            [row["prediction"] for row in rows],
+            language=found.language,
+        )
+        assert again == found.metrics
+        assert len(rows) == found.rows == 20
+
+
+class Flaky(MemoryTracker):
+    """A server whose answer is lost before or after it did its work."""
+
+    def __init__(self, *, before: bool) -> None:
+        super().__init__()
+        self.before, self.calls = before, 0
+
+    def publish_stage(self, record: StageRecord) -> StagePublished:
+        self.calls += 1
+        if self.before and self.calls == 1:
+            raise TrackingUnavailable("no answer")
+        published = super().publish_stage(record)
+        if self.calls == 1:
+            raise TrackingUnavailable("no answer")
+        return published
+
+
+@pytest.mark.parametrize("before", [True, False], ids=["before its work", "after its work"])
+def test_a_server_lost_between_manifest_and_registration_costs_no_training(tiny_study: TinyStudy, before: bool) -> None:
+    stage = first(tiny_study, "target-training")
+    tracker = Flaky(before=before)
+    steps: list[Progress] = []
+    runner = runner_of(tiny_study, tracker, report=steps.append)
+    assert runner.attempt(request_of(tiny_study, stage)).exit_code == ExitCode.UNAVAILABLE
+    trained = len(steps)
+    assert trained
+    assert runner.attempt(request_of(tiny_study, stage)).exit_code == ExitCode.SUCCEEDED
+    assert len(steps) == trained
+    assert [ref.checkpoint for ref in tracker.versions["tiny.baseline"]] == ["best", "last"]
+
+
+def test_another_server_gets_everything_without_training_again(tiny_study: TinyStudy) -> None:
+    first_server, second_server = MemoryTracker("memory://one"), MemoryTracker("memory://two")
+    run_all(tiny_study, first_server)
+    steps: list[Progress] = []
+    run_all(tiny_study, second_server, report=steps.append)
+    assert not steps
+    assert second_server.stages == first_server.stages
+    assert second_server.versions == first_server.versions
+
+
+def test_files_that_are_gone_are_made_again(tiny_study: TinyStudy) -> None:
+    tracker = MemoryTracker()
+    stage = first(tiny_study, "target-training")
+    runner = runner_of(tiny_study, tracker)
+    runner.run(request_of(tiny_study, stage))
+    manifest = artifacts.load_manifest(tiny_study.store, stage.address)
+    assert manifest
+    tiny_study.store.delete(artifacts.blob_key(manifest.files[0].sha256))
+    assert stage.address not in acceptance.observe(tiny_study.plan, tiny_study.store, server="any").manifests
+    runner.run(request_of(tiny_study, stage))
+    again = artifacts.load_manifest(tiny_study.store, stage.address)
+    assert again
+    assert again.content_digest == manifest.content_digest
+    assert artifacts.verify(tiny_study.store, again)
+
+
+def test_a_stage_stopped_at_any_step_resumes_to_the_same_bytes(tiny_study: TinyStudy) -> None:
+    stage = next(s for s in tiny_study.plan.stages.values() if s.kind == "intermediate-training" and s.recipe == "mix")
+    straight = replace(
+        tiny_study, workdir=shutil.copytree(tiny_study.workdir, tiny_study.workdir.with_name("straight"))
+    )
+    run_until(straight, MemoryTracker(), stage)
+    runner_of(straight, MemoryTracker()).run(request_of(straight, stage))
+
+    run_until(tiny_study, MemoryTracker(), stage)
+    stops = iter([False, True, True, False, True])
+    interrupted = 0
+    for _ in range(4):
+        runner = runner_of(tiny_study, MemoryTracker(), should_stop=lambda: next(stops, False))
+        try:
+            runner.run(request_of(tiny_study, stage))
+        except Preempted:
+            interrupted += 1
+    assert interrupted == 3
+    assert contents(tiny_study)[stage.address] == contents(straight)[stage.address]
+    assert not list(tiny_study.store.list(f"{stage.address}/resume/")), (
+        "training checkpoints go when the result is there"
+    )
+
+
+def test_a_stage_that_is_held_elsewhere_is_left_alone(tiny_study: TinyStudy) -> None:
+    stage = first(tiny_study, "data-scaling")
+    with leases.hold(tiny_study.store, stage.address, holder="somebody", ttl_seconds=1.0):
+        runner = runner_of(tiny_study, MemoryTracker())
+        with pytest.raises(LeaseHeld, match="somebody"):
+            runner.run(request_of(tiny_study, stage))
+        assert runner.attempt(request_of(tiny_study, stage)).exit_code == ExitCode.LEASE_HELD
+    assert not tiny_study.store.head(f"{stage.address}/outcome.json"), "the outcome is the holder's to tell"
+    runner.run(request_of(tiny_study, stage))
+
+
+def altered(tiny: TinyStudy, stage: PlannedStage, change: Callable[[dict[str, Any]], None]) -> StageRequest:
+    document = json.loads(json.dumps(stage.config))
+    change(document)
+    request = request_of(tiny, stage)
+    return replace(request, config=CONFIGS[stage.kind].model_validate(document))
+
+
+@pytest.mark.parametrize("role", ["train", "dev"])
+def test_no_stage_trains_or_selects_on_another_language(tiny_study: TinyStudy, role: str) -> None:
+    stage, scores = first(tiny_study, "target-training"), first(tiny_study, "evaluation")
+    german: Any = next(ref for ref in scores.config["data"] if ref["language"] == "de")  # type: ignore[attr-defined]
+    request = altered(tiny_study, stage, lambda config: config["tasks"][0].update({role: german}))
+    with pytest.raises(ZeroShotError, match=r"xsid/test\.de"):
+        runner_of(tiny_study, MemoryTracker()).run(request)
+
+
+def test_a_missing_input_is_told_by_name(tiny_study: TinyStudy) -> None:
+    stage = first(tiny_study, "evaluation")
+    with pytest.raises(IntegrityError, match="stages/target-training/"):
+        runner_of(tiny_study, MemoryTracker()).run(request_of(tiny_study, stage))
+
+
+def test_the_outcome_tells_how_an_attempt_ended(tiny_study: TinyStudy) -> None:
+    stage = first(tiny_study, "evaluation")
+    outcome = runner_of(tiny_study, MemoryTracker()).attempt(request_of(tiny_study, stage))
+    assert outcome.exit_code == ExitCode.PERMANENT
+    assert outcome.reason == "IntegrityError"
+    stored = json.loads(tiny_study.store.read(f"{stage.address}/outcome.json"))
+    assert stored["exitCode"] == ExitCode.PERMANENT
+
+
+def test_what_a_stage_starts_from_is_what_the_stage_before_it_made(tiny_study: TinyStudy) -> None:
+    """The hand-over: the encoder of the intermediate phase reaches the target phase, byte for byte."""
+    run_all(tiny_study, MemoryTracker())
+    trial = next(trial for trial in tiny_study.plan.trials if trial.intermediate)
+    intermediate = tiny_study.plan.stages[str(trial.intermediate)]
+    manifest = artifacts.load_manifest(tiny_study.store, intermediate.address)
+    assert manifest
+    best = next(c for c in TrainingFacts.model_validate(manifest.facts).checkpoints if c.name == "best")
+    target = tiny_study.plan.stages[trial.trainings["xsid"]]
+    assert target.inputs == {"encoder": intermediate.address}
+    assert target.config["checkpoint"] == best.name
+    assert any(file.path == f"{best.path}/model.safetensors" for file in manifest.files)
+
+
+@pytest.fixture
+def two_recipes_alike(tiny_workdir: Path) -> TinyStudy:
+    recipes = [{"name": name, "tasks": [{"name": "mnli"}]} for name in ("one", "two")]
+    return accept_in(tiny_workdir, recipes=recipes)
+
+
+def test_recipes_of_equal_content_are_trained_once(two_recipes_alike: TinyStudy) -> None:
+    trainings = [s for s in two_recipes_alike.plan.stages.values() if s.kind == "intermediate-training"]
+    assert [stage.recipe for stage in trainings] == ["one"]
