@@ -15,20 +15,21 @@ from multiprocessing import connection, parent_process
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+from xstilts import tracking
 from xstilts.acceptance import store_of
 from xstilts.core.errors import ExitCode, XstiltsError
 from xstilts.core.results import Outcome
 from xstilts.engines.job import Job
 from xstilts.stages.bench import Progress
 from xstilts.stages.runner import StageRequest, StageRunner
+from xstilts.tasks import registry
 from xstilts.tracking import open_tracker
 from xstilts.tracking.port import Tracker
 from xstilts.tracking.records import StudyRecord, TrialRecord
 
-PRELOADED = ("torch", "transformers.models.xlm_roberta", "xstilts.training", "mlflow.tracking")
-"""What stages import sooner or later."""
-for module in PRELOADED:
-    importlib.import_module(module)
+importlib.import_module("xstilts.training")  # with torch and transformers
+tracking.preload()
+registry.tasks()
 
 PROGRESS_SECONDS = 0.2
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # a pool of threads does not survive a fork

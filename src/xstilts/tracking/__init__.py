@@ -1,5 +1,7 @@
 """Everything that a study makes is found in MLflow: runs, data sets, checkpoints, registered versions, scores."""
 
+import importlib
+
 from xstilts.tracking.memory import MemoryTracker
 from xstilts.tracking.mlflow_tracker import MlflowTracker
 from xstilts.tracking.port import StagePublished, Tracker
@@ -28,7 +30,23 @@ __all__ = [
     "Tracker",
     "TrialRecord",
     "open_tracker",
+    "preload",
 ]
+
+_LOADED_LATE = (
+    "mlflow.tracking.client",
+    "mlflow.genai",
+    "mlflow.store.tracking.sqlalchemy_store",
+    "mlflow.store.model_registry.sqlalchemy_store",
+    "sqlalchemy.dialects.sqlite",
+)
+"""What MLflow imports when it is used first: 1.7 of the 2 seconds that a first publication takes."""
+
+
+def preload() -> None:
+    """Imports all that a publication needs: for a process that others are forked from."""
+    for module in _LOADED_LATE:
+        importlib.import_module(module)
 
 
 def open_tracker(uri: str, *, experiment: str) -> Tracker:
