@@ -8,7 +8,7 @@ XSTILTS_DATA ?= ../shared/data
 export XSTILTS_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-real test check lint types fmt compile docs requirements clean
+.PHONY: help setup demo demo-real test check lint types fmt compile docs requirements bench-local clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -59,6 +59,9 @@ requirements: ## Resolve requirements/*.txt again from pyproject.toml
 	$(BIN)/uv pip compile -q --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements/dev.txt --extra train -o requirements/trainer.txt pyproject.toml
 	$(BIN)/uv pip compile -q --python-version 3.11 --generate-hashes --no-header --no-annotate -c requirements/dev.txt --extra operator -o requirements/operator.txt pyproject.toml
 	echo uv | $(BIN)/uv pip compile -q -U --python-version 3.11 --generate-hashes --no-header --no-annotate -o requirements/uv.txt -
+
+bench-local: $(STAMP) ## What the Local engine adds to a stage, against plain processes
+	$(BIN)/python benchmarks/local_overhead.py
 
 clean: ## Remove the environment and everything that was generated
 	rm -rf $(VENV) runs reports

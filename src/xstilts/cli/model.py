@@ -20,7 +20,9 @@ def _group() -> None:
 @app.command()
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder to write to.")],
-    text: Annotated[list[Path], typer.Option(help="Plain text for the tokenizer, one sentence a line; repeatable.")],
+    text: Annotated[
+        list[Path], typer.Option(help="File of plain text for the tokenizer, one sentence a line, or a folder of them.")
+    ],
     vocab_size: int = 2000,
     hidden_size: int = 64,
     layers: int = 2,
@@ -51,9 +53,9 @@ def init(
 
 def _lines(paths: list[Path]) -> Iterator[str]:
     for path in paths:
-        files = sorted(path.glob("*.txt")) if path.is_dir() else [path]
+        files = sorted(file for file in path.iterdir() if file.is_file()) if path.is_dir() else [path]
         if not files or not all(file.is_file() for file in files):
-            raise UserError(f"--text {path}: no such file, and no folder with .txt files")
+            raise UserError(f"--text {path}: no such file, and no folder with files")
         for file in files:
             with file.open(encoding="utf-8") as lines:
                 yield from (line.rstrip("\n") for line in lines)

@@ -1,6 +1,7 @@
 """What the terminal shows: plans, live progress, status."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 from rich.console import Console, Group, RenderableType
@@ -8,20 +9,22 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from xstilts import report
 from xstilts.acceptance import PUBLISHED, Done
 from xstilts.api.study import StageKind
+from xstilts.core import cost
 from xstilts.core.errors import ExitCode
 from xstilts.core.plan import Plan, PlannedStage
 from xstilts.core.results import Outcome
 from xstilts.core.world import World
-from xstilts.report import text
 from xstilts.stages.bench import Progress
 from xstilts.store.port import NotFound, ObjectStore
 
+if TYPE_CHECKING:
+    from xstilts import report
 
-def plan(planned: Plan, world: World, done: Done) -> RenderableType:
-    """What a study would do, and what sharing saves."""
+
+def plan(planned: Plan, world: World, done: Done, tokens_per_second: float | None) -> RenderableType:
+    """What a study would do, what sharing saves, and what it costs at most."""
     table = Table("stage", "in a naive grid", "shared", "there already", "to run", "examples", "tokens at most")
     for kind, stages in _by_kind(planned).items():
         missing = [stage for stage in stages if stage.address not in done.manifests]
@@ -39,6 +42,9 @@ def plan(planned: Plan, world: World, done: Done) -> RenderableType:
         f"{planned.study}: {len(planned.trials)} trials, {total} stages; "
         f"a grid that shares nothing would run {naive} ({naive / max(total, 1):.1f} times as many)"
     ]
+    if tokens_per_second:
+        missing_stages = [stage for stage in planned.stages.values() if stage.address not in done.manifests]
+        lines.append(f"at most {cost.device_hours(missing_stages, tokens_per_second):,.0f} device hours")
     lines += [
         f"not applicable: recipe {entry.recipe}, size {entry.size}: it has {entry.available} rows"
         for entry in planned.not_applicable
@@ -66,7 +72,10 @@ def status(planned: Plan, done: Done, store: ObjectStore) -> RenderableType:
     return Group(table, *lines)
 
 
-def results(found: report.Results) -> RenderableType:
+def results(found: "report.Results") -> RenderableType:
+    """Scores with intervals over seeds."""
+    from xstilts.report import text
+
     return text.scores_table(found)
 
 

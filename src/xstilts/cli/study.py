@@ -62,7 +62,12 @@ def validate(file: StudyFile) -> None:
     _console().print(f"{file}: valid, {len(planned.trials)} trials")
 
 
-def plan(file: StudyFile) -> None:
+def plan(
+    file: StudyFile,
+    tokens_per_second: Annotated[
+        float | None, typer.Option(help="What one device trains, as measured; adds an estimate in device hours.")
+    ] = None,
+) -> None:
     """Say what a study would do: trials, stages, what is there already, and what it costs."""
     from xstilts.cli import show
 
@@ -70,7 +75,9 @@ def plan(file: StudyFile) -> None:
     store = acceptance.store_of(study.spec.store)
     world = acceptance.provisional_world(study, store)
     planned = planner.plan(study, world)
-    _console().print(show.plan(planned, world, acceptance.observe(planned, store, server=_server(study))))
+    _console().print(
+        show.plan(planned, world, acceptance.observe(planned, store, server=_server(study)), tokens_per_second)
+    )
 
 
 def run(file: StudyFile, out: ReportFolder = None) -> None:

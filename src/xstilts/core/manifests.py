@@ -4,6 +4,7 @@ A manifest is written last, on condition that there is none, and lists files by 
 themselves lie under `blobs/sha256/<aa>/<sha256>`, so equal content is stored once and a torn write is never named.
 """
 
+from functools import cached_property
 from typing import Any, Literal
 
 from pydantic import Field
@@ -33,10 +34,15 @@ class Split(Model):
     rows: int
     files: tuple[FileEntry, ...]
 
-    @property
+    @cached_property
     def digest(self) -> str:
         """Changes with any byte of the files, or with the reader."""
         return digest([self.split, self.language, self.layout, [(file.path, file.sha256) for file in self.files]])
+
+    @cached_property
+    def ref(self) -> "SplitRef":
+        """How a stage's config names it."""
+        return SplitRef(dataset=self.dataset, split=self.split, language=self.language, digest=self.digest)
 
 
 class SplitRef(Model):

@@ -23,7 +23,6 @@ from xstilts.core.configs import (
 )
 from xstilts.core.errors import UserError
 from xstilts.core.keys import model_address, stage_address, stage_key
-from xstilts.core.manifests import Split, SplitRef
 from xstilts.core.plan import NotApplicable, Plan, PlannedStage, Point, Trial
 from xstilts.core.sampling import apportion, mixture_weights
 from xstilts.core.scaling import resolve_size
@@ -169,7 +168,7 @@ class _Planner:
             SubsetRequest(
                 task=share.data.task.name,
                 task_version=share.data.task.version,
-                data=_ref(share.data.train),
+                data=share.data.train.ref,
                 rows=share.rows,
             )
             for share in self._shares(point, index)
@@ -228,7 +227,7 @@ class _Planner:
         config = EvaluationConfig(
             task=spec.name,
             task_version=spec.version,
-            data=tuple(_ref(split) for split in splits),
+            data=tuple(split.ref for split in splits),
             checkpoint=checkpoint,
             settings=InferenceSettings(
                 max_length=settings.max_length,
@@ -276,14 +275,10 @@ def _training(data: TrainingData, *, weight: int = 1) -> TaskTraining:
     return TaskTraining(
         task=data.task.name,
         task_version=data.task.version,
-        train=_ref(data.train),
-        dev=_ref(data.dev),
+        train=data.train.ref,
+        dev=data.dev.ref,
         weight=weight,
     )
-
-
-def _ref(split: Split) -> SplitRef:
-    return SplitRef(dataset=split.dataset, split=split.split, language=split.language, digest=split.digest)
 
 
 def _mixture_recipe(specs: list[TaskSpec]) -> TrainingSettings:

@@ -26,7 +26,7 @@ from xstilts.engines.job import Job, Work
 from xstilts.engines.process import Child, stop_all
 from xstilts.engines.schedule import Schedule
 from xstilts.stages.bench import Progress
-from xstilts.stages.runner import StageRequest
+from xstilts.stages.runner import StageRequest, seconds
 from xstilts.tracking.records import StudyRecord, TrialRecord
 
 LOOK_SECONDS = 0.5
@@ -56,8 +56,8 @@ class LocalEngine:
     """Folder for what stages print."""
     model_bytes: int
     """Size of the base encoder's weights, to tell how many stages fit into memory."""
-    lease_seconds: float = 10.0
-    checkpoint_seconds: float = 15.0
+    lease_seconds: float = field(default_factory=lambda: seconds("LEASE", 10.0))
+    checkpoint_seconds: float = field(default_factory=lambda: seconds("CHECKPOINT", 15.0))
     cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
     memory: int = field(default_factory=lambda: int(psutil.virtual_memory().available * 0.8))
     """Bytes that all stages together may take."""

@@ -3,7 +3,6 @@
 import argparse
 import json
 import logging
-import os
 import signal
 import sys
 import threading
@@ -80,8 +79,6 @@ def _prepare(options: argparse.Namespace, stop: threading.Event) -> tuple[StageR
     runner = StageRunner(
         store=open_store(store.uri, endpoint=store.endpoint, region=store.region, path_style=store.path_style),
         tracker=open_tracker(tracking.uri, experiment=publication.experiment),
-        lease_seconds=float(os.environ.get("XSTILTS_LEASE_SECONDS", "30")),
-        checkpoint_seconds=float(os.environ.get("XSTILTS_CHECKPOINT_SECONDS", "60")),
         report=_log_progress,
         should_stop=stop.is_set,
     )

@@ -14,14 +14,14 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import xstilts
 from xstilts.api.study import StageKind
 from xstilts.core.configs import StageConfig
-from xstilts.core.errors import ExitCode, XstiltsError
+from xstilts.core.errors import ExitCode, UserError, XstiltsError
 from xstilts.core.keys import canonical_json, stage_address, stage_key
 from xstilts.core.manifests import ArtifactManifest
 from xstilts.core.results import Outcome, Publication
@@ -34,6 +34,16 @@ from xstilts.store.port import ObjectStore
 from xstilts.tracking.port import Tracker
 
 log = logging.getLogger(__name__)
+
+
+def seconds(name: str, default: float) -> float:
+    """A time that does not change results, from XSTILTS_<name>_SECONDS."""
+    variable = f"XSTILTS_{name}_SECONDS"
+    text = os.environ.get(variable, str(default))
+    try:
+        return float(text)
+    except ValueError:
+        raise UserError(f"{variable}={text!r} is no number of seconds, such as {default:g}") from None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +73,9 @@ class StageRunner:
     tracker: Tracker
     scratch: Path | None = None
     """Folder for temporary files; the system's where None."""
-    lease_seconds: float = 30.0
+    lease_seconds: float = field(default_factory=lambda: seconds("LEASE", 30.0))
     """Time without a sign of life after which another process may take a stage over."""
-    checkpoint_seconds: float = 60.0
+    checkpoint_seconds: float = field(default_factory=lambda: seconds("CHECKPOINT", 60.0))
     report: Callable[[Progress], None] = lambda _: None
     should_stop: Callable[[], bool] = lambda: False
 

@@ -1,0 +1,154 @@
+"""`xstilts run` as a person runs it: from a file to a report, again for nothing, and after being killed at any moment."""
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+
+from studies import study_document
+from xstilts.store.open import open_store
+
+COMMAND = (sys.executable, "-m", "xstilts.cli", "run", "study.yaml", "--out", "report")
+
+
+def write_study(workdir: Path, **changes: object) -> Path:
+    (workdir / "study.yaml").write_text(yaml.safe_dump(study_document(**changes)))
+    return workdir
+
+
+def environment(workdir: Path) -> dict[str, str]:
+    return {**os.environ, "XDG_STATE_HOME": str(workdir / "state"), "XSTILTS_LEASE_SECONDS": "2"}
+
+
+def run(workdir: Path) -> str:
+    finished = subprocess.run(
+        COMMAND, cwd=workdir, env=environment(workdir), capture_output=True, text=True, check=False
+    )
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    return finished.stdout
+
+
+def scores(workdir: Path) -> list[dict[str, str]]:
+    with (workdir / "report" / "results.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def versions(workdir: Path) -> Counter[tuple[str, str, str]]:
+    """How often each checkpoint of each stage is registered, as MLflow itself says."""
+    script = (
+        "import json; from mlflow.tracking import MlflowClient\n"
+        "found = MlflowClient('sqlite:///mlflow.db').search_model_versions(max_results=1000)\n"
+        "print(json.dumps([(v.name, v.tags['xstilts.stage_key'], v.tags['xstilts.checkpoint']) for v in found]))"
+    )
+    command = (sys.executable, "-W", "ignore", "-c", script)
+    out = subprocess.run(command, cwd=workdir, capture_output=True, text=True, check=True).stdout
+    return Counter((name, key, checkpoint) for name, key, checkpoint in json.loads(out.splitlines()[-1]))
+
+
+@pytest.fixture(scope="session")
+def undisturbed(tiny_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder in which the tiny study ran from start to end."""
+
+    workdir = write_study(shutil.copytree(tiny_inputs, tmp_path_factory.mktemp("undisturbed") / "work"))
+    run(workdir)
+    return workdir
+
+
+def test_a_run_ends_with_scores_a_report_and_the_command_that_opens_mlflow(undisturbed: Path) -> None:
+    rows = scores(undisturbed)
+    assert {row["trial"] for row in rows} == {"baseline-s1", "mnli-40-d1-u6-s1", "mix-40-d1-u6-s1"}
+    assert {(row["target"], row["language"]) for row in rows} == {
+        *(("xsid", language) for language in ("en", "de", "hi")),
+        ("tatoeba", "de"),
+    }
+    page = (undisturbed / "report" / "report.html").read_text()
+    assert page.count("<svg") == 2
+    assert "mlflow ui --backend-store-uri sqlite:///mlflow.db" in page
+
+
+def test_every_checkpoint_is_registered_once(undisturbed: Path) -> None:
+    found = versions(undisturbed)
+    assert set(found.values()) == {1}
+    assert Counter(name for name, _, _ in found) == {"tiny.baseline": 2, "tiny.mnli": 4, "tiny.mix": 4}
+
+
+def test_a_second_run_starts_no_stage(undisturbed: Path) -> None:
+    before = {entry.key: entry.modified for entry in open_store(str(undisturbed / "store")).list("stages/")}
+    report = (undisturbed / "report" / "report.html").read_bytes()
+    assert ", 0 to run" in run(undisturbed)
+    assert {entry.key: entry.modified for entry in open_store(str(undisturbed / "store")).list("stages/")} == before
+    assert (undisturbed / "report" / "report.html").read_bytes() == report
+
+
+def kill_when(workdir: Path, *, manifests: int) -> None:
+    """Starts the study and kills its whole process group as soon as so many stages are done, and others under way."""
+    process = subprocess.Popen(
+        COMMAND,
+        cwd=workdir,
+        env=environment(workdir),
+        start_new_session=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while len(list((workdir / "store" / "stages").glob("*/*/manifest.json"))) < manifests:
+        assert process.poll() is None, "the run ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def test_a_study_killed_three_times_ends_as_if_nothing_had_happened(undisturbed: Path, tiny_workdir: Path) -> None:
+    write_study(tiny_workdir)
+    for manifests in (1, 4, 9):
+        kill_when(tiny_workdir, manifests=manifests)
+    run(tiny_workdir)
+    assert scores(tiny_workdir) == scores(undisturbed)
+    assert versions(tiny_workdir) == versions(undisturbed)
+
+
+def test_a_failed_stage_is_told_with_its_reason_and_the_others_go_on(tiny_workdir: Path) -> None:
+    """A layer that the encoder has not makes retrieval hopeless; what needs no retrieval is still done."""
+    targets = [
+        {"name": "tatoeba", "languages": ["de"], "retrieval": {"layer": 99}},
+        {"name": "xsid", "languages": ["en"]},
+    ]
+    write_study(tiny_workdir, targets=targets, sizes=["0"], recipes=[], failurePolicy={"maxFailedTrials": 1})
+    command = subprocess.run(
+        COMMAND, cwd=tiny_workdir, env=environment(tiny_workdir), capture_output=True, text=True, check=False
+    )
+    assert command.returncode == 3
+    assert "99" in command.stderr
+    assert "baseline-s1" in command.stderr
+    assert {row["target"] for row in scores(tiny_workdir)} == {"xsid"}
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"engine": {"type": "Jobs"}}, ["spec.engine.type", "Local"]),
+        ({"model": {"uri": "nowhere"}}, ["nowhere"]),
+        ({"targets": [{"name": "xsod"}]}, ["spec.targets[0].name", "xsid"]),
+        ({"store": {"uri": "ftp://x"}}, ["ftp://x", "s3://"]),
+        ({"tracking": {"uri": "ftp://x"}}, ["ftp", "sqlite:///"]),
+    ],
+    ids=["an engine that needs a cluster", "no model", "an unknown target", "an unknown store", "an unknown tracker"],
+)
+def test_what_cannot_run_is_explained_without_a_traceback(
+    tiny_workdir: Path, change: dict[str, object], expected: list[str]
+) -> None:
+    write_study(tiny_workdir, **change)
+    command = subprocess.run(COMMAND, cwd=tiny_workdir, capture_output=True, text=True, check=False)
+    assert command.returncode == 2, command.stdout + command.stderr
+    assert all(part in command.stderr for part in expected), command.stderr
+    assert "Traceback" not in command.stderr
