@@ -7,11 +7,12 @@ manifests that stages left, never from memory.
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from xstilts.api.access import StoreSpec
 from xstilts.api.study import StageKind, Study, TargetRef, TaskRef
 from xstilts.core.catalogue import ENGLISH, Source, TaskSpec
-from xstilts.core.errors import IntegrityError, UserError
+from xstilts.core.errors import UserError
 from xstilts.core.keys import canonical_json, digest
 from xstilts.core.manifests import ArtifactManifest, DatasetManifest, Split
 from xstilts.core.plan import Plan, PlannedStage
@@ -49,8 +50,8 @@ def provisional_world(study: Study, store: ObjectStore) -> World:
     Keys of a plan made in it hold only for the data that are there.
     """
     stored = dict(_stored(study, store))
-    names = {source.dataset for source in _sources(study)} - stored.keys()
-    datasets = stored | {name: _as_published(name) for name in names}
+    names = {need.source.dataset for need in _needs(study)} - stored.keys()
+    datasets = stored | {name: _as_published(name, study) for name in names}
     model = digest(study.spec.model.document())
     return World(tasks=_specs(), datasets=datasets, model_digest=model, versions=VERSIONS)
 
@@ -135,39 +136,48 @@ def _specs() -> dict[str, TaskSpec]:
     return {name: task.spec for name, task in registry.tasks().items()}
 
 
-def _sources(study: Study) -> Iterator[Source]:
-    """Every split source that the Study names; unknown tasks are left for the planner to explain."""
-    spec, tasks = study.spec, registry.tasks()
-    refs: list[TaskRef | TargetRef] = [*(task for recipe in spec.recipes for task in recipe.tasks), *spec.targets]
-    for ref in refs:
-        if task := tasks.get(ref.name):
-            named = Source(ref.data, task.spec.train.split) if ref.data and task.spec.train else task.spec.train
-            yield from (source for source in (named, task.spec.dev, task.spec.test) if source)
+class _Need(NamedTuple):
+    """A split of a data set that the Study names, in the languages that it may want."""
+
+    source: Source
+    languages: tuple[str, ...]
+    published_rows: int
+
+
+def _needs(study: Study) -> Iterator[_Need]:
+    """Unknown tasks are left for the planner to explain."""
+    refs: list[TaskRef | TargetRef] = [*(task for recipe in study.spec.recipes for task in recipe.tasks)]
+    for ref in [*refs, *study.spec.targets]:
+        if spec := _specs().get(ref.name):
+            for source in (spec.train, spec.dev):
+                if source:
+                    named = Source(ref.data or source.dataset, source.split)
+                    yield _Need(named, (ENGLISH,), spec.published_rows.get(source, 0))
+            if isinstance(ref, TargetRef) and spec.test:
+                languages = ref.languages or spec.languages
+                yield _Need(spec.test, languages, spec.published_rows.get(spec.test, 0))
 
 
 def _stored(study: Study, store: ObjectStore) -> Iterable[tuple[str, DatasetManifest]]:
-    for name in sorted({source.dataset for source in _sources(study)}):
+    for name in sorted({need.source.dataset for need in _needs(study)}):
         manifest = load_dataset(store, name)
         if manifest:
             yield name, manifest
 
 
-def _as_published(name: str) -> DatasetManifest:
-    """Rows of a data set as its tasks' specs cite them."""
-    splits = {}
-    for spec in _specs().values():
-        for source in (spec.train, spec.dev, spec.test):
-            if source and source.dataset == name:
-                languages = spec.languages if source == spec.test else (ENGLISH,)
-                for language in {*languages, ENGLISH}:
-                    splits[source.split, language] = Split(
-                        dataset=name,
-                        split=source.split,
-                        language=language,
-                        layout=PUBLISHED,
-                        rows=spec.published_rows.get(source, 0),
-                        files=(),
-                    )
-    if not splits:
-        raise IntegrityError(f"no task knows a data set {name!r}")
+def _as_published(name: str, study: Study) -> DatasetManifest:
+    """A data set with the rows that its tasks' specs cite, in the splits and languages that the Study names."""
+    splits = {
+        (need.source.split, language): Split(
+            dataset=name,
+            split=need.source.split,
+            language=language,
+            layout=PUBLISHED,
+            rows=need.published_rows,
+            files=(),
+        )
+        for need in _needs(study)
+        if need.source.dataset == name
+        for language in need.languages
+    }
     return DatasetManifest(name=name, splits=tuple(splits[key] for key in sorted(splits)))

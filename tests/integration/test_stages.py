@@ -1,7 +1,10 @@
 """Stages as their runner runs them: done once, published everywhere, resumed, and never trained on another language."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +18,7 @@ from xstilts.core.configs import CONFIGS
 from xstilts.core.errors import ExitCode, IntegrityError, LeaseHeld, Preempted, TrackingUnavailable, ZeroShotError
 from xstilts.core.plan import PlannedStage
 from xstilts.core.results import EvaluationFacts, ScalingFacts, TrainingFacts
+from xstilts.stages.__main__ import main
 from xstilts.stages.bench import Progress
 from xstilts.stages.runner import StageRequest, StageRunner
 from xstilts.store import artifacts, leases
@@ -255,3 +259,60 @@ def two_recipes_alike(tiny_workdir: Path) -> TinyStudy:
 def test_recipes_of_equal_content_are_trained_once(two_recipes_alike: TinyStudy) -> None:
     trainings = [s for s in two_recipes_alike.plan.stages.values() if s.kind == "intermediate-training"]
     assert [stage.recipe for stage in trainings] == ["one"]
+
+
+def test_a_stage_that_is_killed_resumes_from_its_last_checkpoint_to_the_same_bytes(tiny_study: TinyStudy) -> None:
+    """In processes of their own: a container that vanishes, and the one that comes after it."""
+    stage = first(tiny_study, "target-training")
+    straight = replace(
+        tiny_study, workdir=shutil.copytree(tiny_study.workdir, tiny_study.workdir.with_name("straight"))
+    )
+    runner_of(straight, MemoryTracker()).run(request_of(straight, stage))
+
+    process = start_stage(tiny_study, stage)
+    while not any("manifest.json" in entry.key for entry in tiny_study.store.list(f"{stage.address}/resume/")):
+        assert process.poll() is None, "the stage ended before it could be killed"
+    process.kill()
+    process.wait()
+    assert start_stage(tiny_study, stage).wait() == ExitCode.SUCCEEDED
+    assert contents(tiny_study)[stage.address] == contents(straight)[stage.address]
+    manifest = artifacts.load_manifest(tiny_study.store, stage.address)
+    assert manifest
+    assert manifest.provenance["leaseEpoch"] == 2
+
+
+def start_stage(tiny: TinyStudy, stage: PlannedStage) -> "subprocess.Popen[bytes]":
+    """The stage as its container runs it, with a training checkpoint after every step."""
+    documents = {
+        "config": stage.config,
+        "store": tiny.study.spec.store.document(),
+        "tracking": tiny.study.spec.tracking.document(),
+        "publication": acceptance.publication_of(tiny.plan, stage).document(),
+    }
+    options = [part for name, document in documents.items() for part in (f"--{name}", json.dumps(document))]
+    inputs = [part for role, address in stage.inputs.items() for part in (f"--{role}", address)]
+    return subprocess.Popen(
+        [sys.executable, "-m", "xstilts.stages", stage.kind, *options, *inputs],
+        cwd=tiny.workdir,
+        env={**os.environ, "XSTILTS_CHECKPOINT_SECONDS": "0", "XSTILTS_LEASE_SECONDS": "1"},
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("--config", "{}"), ("--config", "not json"), ("--store", '{"uri": "ftp://x"}'), ("--publication", "[]")],
+)
+def test_arguments_that_are_wrong_end_a_container_with_the_code_for_invalid_input(
+    tiny_study: TinyStudy, option: str, value: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = first(tiny_study, "data-scaling")
+    arguments = {
+        "--config": json.dumps(stage.config),
+        "--store": '{"uri": "store"}',
+        "--tracking": '{"uri": "sqlite:///mlflow.db"}',
+        "--publication": '{"study": "s", "experiment": "e", "recipe": "r"}',
+    }
+    flat = [part for pair in (arguments | {option: value}).items() for part in pair]
+    assert main([stage.kind, *flat]) == ExitCode.INVALID_INPUT
+    assert "not valid" in caplog.text

@@ -1,0 +1,70 @@
+"""The commands that run nothing, as a person types them."""
+
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from studies import TinyStudy
+from xstilts.cli import app
+from xstilts.core.errors import UserError
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_a_study_to_begin_with_is_valid(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert call("init", "study.yaml", "--name", "mine").exit_code == 0
+    valid = call("validate", "study.yaml")
+    assert valid.exit_code == 0, valid.output
+    assert isinstance(call("init", "study.yaml").exception, UserError), "an existing file is not overwritten"
+
+
+@pytest.mark.parametrize("study", sorted(EXAMPLES.glob("*/study.yaml")), ids=lambda path: path.parent.name)
+def test_every_example_is_valid(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    valid = call("validate", study)
+    assert valid.exit_code == 0, valid.output
+
+
+def test_the_plan_of_the_published_sweep_counts_what_sharing_saves(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    planned = call("plan", EXAMPLES / "sweep" / "study.yaml", "--tokens-per-second", "50000").output
+    assert "339 trials, 7902 stages; a grid that shares nothing would run 20196" in planned
+    assert "not applicable: recipe hellaswag, size 100000: it has 39905 rows" in planned
+    assert "device hours" in planned
+
+
+def test_status_and_report_tell_what_is_there(tiny_study: TinyStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tiny_study.workdir)
+    study = tiny_study.workdir / "study.json"
+    study.write_text(tiny_study.study.model_dump_json(by_alias=True))
+    assert "0 of 3 trials succeeded" in call("status", study).output
+    report = call("report", study, "--out", "report")
+    assert report.exit_code == 0, report.output
+    assert "no result yet" in report.output
+    assert (tiny_study.workdir / "report" / "report.html").exists()
+
+
+def test_data_sets_are_imported_listed_and_refused_by_name(tiny_inputs: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    imported = call("data", "import", "mnli", "xsid", "--from", tiny_inputs / "data", "--store", store)
+    assert imported.exit_code == 0, imported.output
+    assert "train.en 120" in imported.output
+    assert "xsid" in call("data", "list", "--store", store).output
+    unknown = call("data", "import", "mnly", "--from", tiny_inputs / "data", "--store", store)
+    assert "did you mean" in str(unknown.exception)
+    unnamed = call("data", "import", "mnli", "--from", tiny_inputs / "data", "--store", store, "--file", "train.tsv")
+    assert "split:language=path" in str(unnamed.exception)
+
+
+def test_a_study_that_never_ran_has_no_status(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    call("init", "study.yaml")
+    assert "never accepted" in str(call("status", "study.yaml").exception)
