@@ -26,6 +26,13 @@ def serve() -> Iterator[str]:
     if address := os.environ.get("XSTILTS_TEST_MLFLOW"):
         yield address
         return
+    with start() as address:
+        yield address
+
+
+@contextmanager
+def start() -> Iterator[str]:
+    """The address of a server of one's own, whatever the environment says."""
     with tempfile.TemporaryDirectory(prefix="xstilts-mlflow-") as folder, _running(Path(folder)) as address:
         yield address
 
