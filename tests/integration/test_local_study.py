@@ -89,32 +89,45 @@ def test_a_second_run_starts_no_stage(undisturbed: Path) -> None:
     assert (undisturbed / "report" / "report.html").read_bytes() == report
 
 
-def kill_when(workdir: Path, *, manifests: int) -> None:
-    """Starts the study and kills its whole process group as soon as so many stages are done, and others under way."""
+def signal_when(workdir: Path, number: signal.Signals, *, manifests: int) -> tuple[int, str]:
+    """Starts the study and signals its whole process group as soon as so many stages are done, and others under way."""
     process = subprocess.Popen(
         COMMAND,
         cwd=workdir,
         env=environment(workdir),
         start_new_session=True,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
     deadline = time.monotonic() + 120
     while len(list((workdir / "store" / "stages").glob("*/*/manifest.json"))) < manifests:
-        assert process.poll() is None, "the run ended before it could be killed"
+        assert process.poll() is None, "the run ended before it could be signalled"
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    os.killpg(process.pid, number)
+    output, _ = process.communicate()
+    return process.returncode, output
 
 
 def test_a_study_killed_three_times_ends_as_if_nothing_had_happened(undisturbed: Path, tiny_workdir: Path) -> None:
     write_study(tiny_workdir)
     for manifests in (1, 4, 9):
-        kill_when(tiny_workdir, manifests=manifests)
+        signal_when(tiny_workdir, signal.SIGKILL, manifests=manifests)
     run(tiny_workdir)
     assert scores(tiny_workdir) == scores(undisturbed)
     assert versions(tiny_workdir) == versions(undisturbed)
+
+
+def test_ctrl_c_leaves_a_state_that_the_next_run_continues(undisturbed: Path, tiny_workdir: Path) -> None:
+    write_study(tiny_workdir)
+    code, output = signal_when(tiny_workdir, signal.SIGINT, manifests=2)
+    assert code == 130
+    assert output.strip().endswith("Stopped. The same command goes on from here.")
+    leases = [json.loads(path.read_bytes()) for path in (tiny_workdir / "store" / "stages").glob("*/*/lease.json")]
+    assert {lease["holder"] for lease in leases} == {None}, "nobody has to wait for a lease to expire"
+    run(tiny_workdir)
+    assert scores(tiny_workdir) == scores(undisturbed)
 
 
 def test_a_failed_stage_is_told_with_its_reason_and_the_others_go_on(tiny_workdir: Path) -> None:

@@ -34,6 +34,3 @@ def main() -> None:
     except XstiltsError as error:
         errors.print(f"{type(error).__name__}: {error}", markup=False)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        errors.print("Stopped. The same command goes on from here.")
-        sys.exit(130)

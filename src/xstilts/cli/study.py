@@ -1,5 +1,6 @@
 """`xstilts init | validate | plan | run | status | report`: a study from its file to its report."""
 
+import signal
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from xstilts.core.errors import PermanentError, UserError
 StudyFile = Annotated[Path, typer.Argument(help="The study's YAML file.")]
 ReportFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the report; reports/<study> by default.")]
 
+INTERRUPTED = 128 + signal.SIGINT
 LOG_WIDTH = 120
 """Columns where the output is no terminal."""
 
@@ -89,7 +91,11 @@ def run(file: StudyFile, out: ReportFolder = None) -> None:
     if study.spec.engine.type is not EngineType.LOCAL:
         raise UserError(f"spec.engine.type: {study.spec.engine.type} needs a cluster; write Local to run it here")
     console = _console()
-    finished = run_study(study, _report_folder(study, out), listener=show.Live(console))
+    try:
+        finished = run_study(study, _report_folder(study, out), listener=show.Live(console))
+    except KeyboardInterrupt:
+        console.print("Stopped. The same command goes on from here.")
+        raise typer.Exit(INTERRUPTED) from None
     console.print(show.results(finished.results))
     for line in finished.closing_lines:
         console.print(line)
