@@ -1,5 +1,6 @@
 """Fixtures of all tests. The folder itself is importable, so that tests can say `from cluster import s3`."""
 
+import os
 import shutil
 import sys
 import uuid
@@ -7,12 +8,22 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
 from cluster import s3
 from studies import TinyStudy, accept_in, make_inputs
 from xstilts.store import ObjectStore, open_store
+
+# A busy machine is no reason to fail, and a submission is judged on the same examples each time.
+settings.register_profile(
+    "xstilts",
+    deadline=None,
+    derandomize="CI" in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("xstilts")
 
 
 @pytest.fixture(scope="session")
