@@ -26,7 +26,7 @@ def write_study(workdir: Path, **changes: object) -> Path:
 
 
 def environment(workdir: Path) -> dict[str, str]:
-    return {**os.environ, "XDG_STATE_HOME": str(workdir / "state"), "XSTILTS_LEASE_SECONDS": "2"}
+    return {**os.environ, "XDG_STATE_HOME": str(workdir / "state"), "XSTILTS_LEASE_SECONDS": "5"}
 
 
 def run(workdir: Path) -> str:

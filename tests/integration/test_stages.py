@@ -294,7 +294,7 @@ def start_stage(tiny: TinyStudy, stage: PlannedStage) -> "subprocess.Popen[bytes
     return subprocess.Popen(
         [sys.executable, "-m", "xstilts.stages", stage.kind, *options, *inputs],
         cwd=tiny.workdir,
-        env={**os.environ, "XSTILTS_CHECKPOINT_SECONDS": "0", "XSTILTS_LEASE_SECONDS": "1"},
+        env={**os.environ, "XSTILTS_CHECKPOINT_SECONDS": "0", "XSTILTS_LEASE_SECONDS": "5"},
         stderr=subprocess.DEVNULL,
     )
 
