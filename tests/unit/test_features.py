@@ -13,7 +13,7 @@ from xstilts.core.catalogue import TaskKind
 from xstilts.core.errors import UserError
 from xstilts.tasks.examples import Answer, Classification, IntentAndSlots, MultipleChoice, SpanExtraction, Tagging
 from xstilts.training import init_model
-from xstilts.training.batches import Feature, bucketed, collate
+from xstilts.training.batches import Feature, bucketed, pack
 from xstilts.training.heads import HEADS, Head, HeadSpec
 from xstilts.training.heads.span_extraction import NO_ANSWER, answer_tokens, best_answer, position
 from xstilts.training.heads.span_extraction import windows as token_windows
@@ -188,11 +188,16 @@ class TestPairs:
 
 
 class TestBatches:
-    def test_padding_is_at_the_end_and_masked(self) -> None:
+    def test_sequences_are_end_to_end_and_attention_has_them_side_by_side(self) -> None:
         features = [Feature((tokens_of((0, 5, 2)),), None), Feature((tokens_of((0, 2)), tokens_of((0, 6, 7, 2))), None)]
-        batch = collate(features, pad=1)
-        assert batch.ids.tolist() == [[0, 5, 2, 1], [0, 2, 1, 1], [0, 6, 7, 2]]
-        assert batch.mask.tolist() == [[1, 1, 1, 0], [1, 1, 0, 0], [1, 1, 1, 1]]
+        batch = pack(features)
+        assert batch.ids.tolist() == [0, 5, 2, 0, 2, 0, 6, 7, 2]
+        assert batch.positions.tolist() == [0, 1, 2, 0, 1, 0, 1, 2, 3]
+        assert batch.starts == [0, 3, 5]
+        full, pair = batch.rectangles
+        assert (full.rows, full.width, full.mask.squeeze().tolist()) == (2, 4, [[True] * 4, [True] * 3 + [False]])
+        assert (pair.rows, pair.width, pair.mask) == (1, 2, None)
+        assert batch.cells.tolist() == [4, 5, 6, 8, 9, 0, 1, 2, 3]
 
     @given(lengths=st.lists(st.integers(1, 20), max_size=40), size=st.integers(1, 9))
     def test_buckets_hold_each_feature_once_longest_first(self, lengths: list[int], size: int) -> None:

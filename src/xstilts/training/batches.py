@@ -1,17 +1,22 @@
-"""Features and batches: what an example becomes for an encoder, and how several are put side by side.
+"""Features and batches: what an example becomes for an encoder, and how several are laid end to end.
 
-Features hold token ids without padding; only a batch is padded, to its longest sequence. One example may need several
-sequences (a choice each, or a window each of a long text), and all of them go into the same batch.
+Neither features nor batches hold padding: a batch is one row of tokens, sequence after sequence. Only attention, which
+must not look across sequences, puts them side by side, in rectangles of sequences of like length. One example may need
+several sequences (a choice each, or a window each of a long text), and all of them go into the same batch.
 """
 
 from array import array
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
+
+LIKE_LENGTH = 0.75
+"""The shortest sequence of a rectangle as a share of its longest: less makes fewer rectangles, with more padding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,27 +33,80 @@ class Feature:
         return max(len(sequence) for sequence in self.sequences)
 
 
+class Rectangle(NamedTuple):
+    """Sequences of like length side by side, for attention: `rows * width` cells in a row."""
+
+    rows: int
+    width: int
+    mask: Tensor | None
+    """[rows, 1, 1, width]: True where a cell holds a token; None where all do."""
+
+
 class Batch(NamedTuple):
-    """The sequences of all features, in order, as rows of a rectangle."""
+    """The sequences of all features, in order and end to end."""
 
     features: Sequence[Feature]
+    lengths: list[int]
+    """Of each sequence."""
     ids: Tensor
-    """[sequences, tokens] int64, padded at the end."""
-    mask: Tensor
-    """[sequences, tokens] int64: 1 for a token, 0 for padding."""
+    """[tokens] int64."""
+    positions: Tensor
+    """[tokens] int64: each token's place in its sequence, from 0."""
+    rectangles: Sequence[Rectangle]
+    tokens: Tensor
+    """[cells] int64: the token in each cell of all rectangles; where there is none, any."""
+    cells: Tensor
+    """[tokens] int64: the cell of each token."""
+
+    @property
+    def starts(self) -> list[int]:
+        """Where each sequence begins: the place of its `<s>`."""
+        return list(accumulate(self.lengths[:-1], initial=0))
 
     def to(self, device: torch.device) -> "Batch":
-        return Batch(self.features, self.ids.to(device), self.mask.to(device))
+        return self._replace(
+            ids=self.ids.to(device),
+            positions=self.positions.to(device),
+            tokens=self.tokens.to(device),
+            cells=self.cells.to(device),
+            rectangles=[r._replace(mask=None if r.mask is None else r.mask.to(device)) for r in self.rectangles],
+        )
 
 
-def collate(features: Sequence[Feature], *, pad: int) -> Batch:
+def pack(features: Sequence[Feature]) -> Batch:
     sequences = [sequence for feature in features for sequence in feature.sequences]
-    shape = (len(sequences), max(len(sequence) for sequence in sequences))
-    ids, mask = np.full(shape, pad, np.int64), np.zeros(shape, np.int64)
-    for row, sequence in enumerate(sequences):
-        ids[row, : len(sequence)] = sequence
-        mask[row, : len(sequence)] = 1
-    return Batch(features, torch.from_numpy(ids), torch.from_numpy(mask))
+    lengths = np.array([len(sequence) for sequence in sequences])
+    starts = np.cumsum(lengths) - lengths
+    positions = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+    rectangles, tokens, corners, size = [], [], np.empty_like(starts), 0
+    for group in like_lengths(lengths):
+        columns = np.arange(lengths[group[0]])
+        inside = columns < lengths[group, None]
+        tokens.append(np.where(inside, starts[group, None] + columns, 0).ravel())
+        corners[group] = size + columns.size * np.arange(len(group))
+        size += inside.size
+        mask = None if inside.all() else torch.from_numpy(inside[:, None, None])
+        rectangles.append(Rectangle(len(group), columns.size, mask))
+    return Batch(
+        features=features,
+        lengths=lengths.tolist(),
+        ids=torch.from_numpy(np.concatenate(sequences).astype(np.int64)),
+        positions=torch.from_numpy(positions),
+        rectangles=rectangles,
+        tokens=torch.from_numpy(np.concatenate(tokens)),
+        cells=torch.from_numpy(np.repeat(corners, lengths) + positions),
+    )
+
+
+def like_lengths(lengths: "np.ndarray[tuple[int], np.dtype[np.int64]]") -> Iterator[list[int]]:
+    """Indices of sequences in groups, longest first, in which the shortest has `LIKE_LENGTH` of the longest."""
+    group: list[int] = []
+    for index in np.argsort(-lengths, kind="stable").tolist():
+        if group and lengths[index] < LIKE_LENGTH * lengths[group[0]]:
+            yield group
+            group = []
+        group.append(index)
+    yield group
 
 
 def bucketed(features: Sequence[Feature], size: int) -> Iterator[list[int]]:

@@ -39,11 +39,11 @@ class DevSet:
     """Encoded once, looked at many times."""
 
     def __init__(self, data: TaskData, place: int, model: MultiTaskModel, tokenizer: Tokenizer, *, rows: int) -> None:
-        self._data, self._place, self._pad = data, place, tokenizer.pad
+        self._data, self._place = data, place
         # Every run of a task looks at the same rows, whatever its seed; never at the first ones, as jiant does.
         examples = [data.dev[row] for row in sample(data.name, rows=len(data.dev), size=rows)]
         self._gold = [gold(example) for example in examples]
-        self._features: list[Feature] = model.head(place).encode(tokenizer, examples)
+        self.features: list[Feature] = model.head(place).encode(tokenizer, examples)
         self._predictions: list[Prediction] = []
 
     @property
@@ -56,7 +56,7 @@ class DevSet:
 
     def look(self, model: MultiTaskModel, settings: TrainingSettings) -> dict[str, float]:
         """Percentages by `<task>/<metric>`."""
-        self._predictions = answers(model, self._place, self._features, pad=self._pad, settings=settings)
+        self._predictions = answers(model, self._place, self.features, settings=settings)
         scores = score(self._data.kind, self._gold, self._predictions, rules=self._data.rules)
         return {f"{self._data.name}/{metric}": value for metric, value in scores.items()}
 

@@ -11,7 +11,7 @@ from xstilts.api.training import TrainingSettings
 from xstilts.core.errors import UserError
 from xstilts.tasks.examples import Example
 from xstilts.tasks.gold import gold
-from xstilts.training.batches import Feature, bucketed, collate
+from xstilts.training.batches import Feature, bucketed, pack
 from xstilts.training.execution import arithmetic, memory_of, prepare
 from xstilts.training.heads import Prediction
 from xstilts.training.model import MultiTaskModel, load_model
@@ -38,7 +38,7 @@ def predict(
     place = _place(model, task, checkpoint)
     everything = [example for rows in examples.values() for example in rows]
     features = model.head(place).encode(Tokenizer.load(checkpoint), everything)
-    predictions = iter(answers(model, place, features, pad=model.encoder.config.pad_token_id, settings=settings))
+    predictions = iter(answers(model, place, features, settings=settings))
     return {
         language: [
             PredictionRow(example.id, gold(example), prediction)
@@ -50,16 +50,16 @@ def predict(
 
 @torch.inference_mode()
 def answers(
-    model: MultiTaskModel, task: int, features: Sequence[Feature], *, pad: int, settings: TrainingSettings
+    model: MultiTaskModel, task: int, features: Sequence[Feature], *, settings: TrainingSettings
 ) -> list[Prediction]:
     """One answer a feature, in order; the model is left in evaluation mode."""
     model.eval()
     device = next(model.parameters()).device
     found: dict[int, Prediction] = {}
     for indices in bucketed(features, settings.batch_size):
-        batch = collate([features[index] for index in indices], pad=pad).to(device)
+        batch = pack([features[index] for index in indices]).to(device)
         with memory_of(device, settings), arithmetic(device, settings):
-            found.update(zip(indices, model.head(task).answers(model.states(batch), batch.features), strict=True))
+            found.update(zip(indices, model.head(task).answers(model.states(batch, task), batch.features), strict=True))
     return [found[index] for index in range(len(features))]
 
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,13 +19,14 @@ from xstilts.api.training import TrainingSettings
 from xstilts.core.errors import DivergenceError, Preempted
 from xstilts.core.results import DevScores
 from xstilts.training.assembly import build_model
-from xstilts.training.batches import Feature, collate
+from xstilts.training.batches import Feature, pack
 from xstilts.training.checkpoints import LoopState, load_training, save_training
 from xstilts.training.development import DevSet, TaskData
 from xstilts.training.execution import arithmetic, memory_of, parameter_groups, prepare
 from xstilts.training.model import save_model
 from xstilts.training.order import Order
 from xstilts.training.tokenizer import Tokenizer
+from xstilts.training.vocabulary import WORDS, keep_occurring
 
 LAST, BEST = "last", "best"
 
@@ -133,7 +135,7 @@ class Run:
         self.settings, self.workdir, self.tasks, self.encoder_folder = settings, workdir, tasks, encoder
         self.device = prepare(settings)
         self.tokenizer = Tokenizer.load(encoder)
-        self.model = build_model(encoder, tasks, self.tokenizer, seed=seed, settings=settings).to(self.device)
+        self.model = build_model(encoder, tasks, self.tokenizer, seed=seed, settings=settings)
         self.features: list[list[Feature]] = [
             self.model.head(place).encode(self.tokenizer, task.train) for place, task in enumerate(tasks)
         ]
@@ -142,6 +144,8 @@ class Run:
             for place, task in enumerate(tasks)
             if task.dev
         ]
+        self.words = keep_occurring(self.model.encoder, chain(*self.features, *(dev.features for dev in self.dev_sets)))
+        self.model.to(self.device)
         rows = [len(task.train) for task in tasks]
         self.state = LoopState(steps=budget.resolve(rows=sum(rows), settings=settings))
         weights = [task.weight or len(task.train) for task in tasks]
@@ -149,7 +153,7 @@ class Run:
             rows=rows, batch_size=settings.batch_size, steps=self.state.steps, seed=seed, weights=weights
         )
         groups = parameter_groups(self.model, weight_decay=float(settings.weight_decay))
-        self.optimizer = torch.optim.AdamW(groups, lr=0.0, eps=float(settings.adam_epsilon))
+        self.optimizer = torch.optim.AdamW(groups, lr=0.0, eps=float(settings.adam_epsilon), fused=True)
 
     def learning_rate(self, step: int) -> float:
         """Linear warm-up to the peak, then linear decay to 0 after the last step.
@@ -166,7 +170,7 @@ class Run:
         step = self.state.step
         rate = self.learning_rate(step)
         task, rows = self.order[step]
-        batch = collate([self.features[task][row] for row in rows], pad=self.tokenizer.pad).to(self.device)
+        batch = pack([self.features[task][row] for row in rows]).to(self.device)
         self.model.train()
         self.optimizer.zero_grad()
         with memory_of(self.device, self.settings):
@@ -174,10 +178,11 @@ class Run:
                 loss = self.model(batch, task)
             loss.backward()
             norm = clip_grad_norm_(self.model.parameters(), float(self.settings.max_grad_norm))
-            value = float(loss.detach())
-            if not (math.isfinite(value) and math.isfinite(float(norm))):
+            # An accelerator is waited for once in a step, here.
+            value, size = (float(number) for number in torch.stack((loss.detach(), norm)).cpu())
+            if not (math.isfinite(value) and math.isfinite(size)):
                 raise DivergenceError(
-                    f"step {step + 1} of task {self.tasks[task].name}: loss {value}, gradient norm {float(norm)} at "
+                    f"step {step + 1} of task {self.tasks[task].name}: loss {value}, gradient norm {size} at "
                     f"learning rate {rate:.3g}; lower learningRate or raise warmupRatio"
                 )
             for group in self.optimizer.param_groups:
@@ -234,7 +239,10 @@ class Run:
         return sum(scores.scores[dev.headline] for dev in self.dev_sets) / len(self.dev_sets)
 
     def _save_model(self, name: str) -> Path:
-        save_model(self.model, self.workdir / name, tokenizer_from=self.encoder_folder)
+        rates = (self.learning_rate(step) for step in range(self.state.step))
+        decay = math.prod(1 - rate * float(self.settings.weight_decay) for rate in rates)
+        words = {WORDS: self.words.whole(decay=decay)}
+        save_model(self.model, self.workdir / name, tokenizer_from=self.encoder_folder, instead=words)
         return self.workdir / name
 
     def _advance(self, **changes: object) -> None:

@@ -5,7 +5,7 @@ The folder is an encoder in the hub's format (`config.json`, `model.safetensors`
 evaluation takes both.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,6 +19,7 @@ from xstilts.training.batches import Batch
 from xstilts.training.encoders import load_encoder, save_encoder
 from xstilts.training.folders import replacing
 from xstilts.training.heads import HEADS, Head, HeadSpec
+from xstilts.training.packed import token_states
 
 HEADS_WEIGHTS = "heads.safetensors"
 HEADS_DOCUMENT = "heads.json"
@@ -45,21 +46,25 @@ class MultiTaskModel(nn.Module):
         assert isinstance(head, Head)
         return head
 
-    def states(self, batch: Batch) -> Tensor:
-        """[sequences, tokens, hidden]: the encoder's last layer."""
-        states: Tensor = self.encoder(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
-        return states
+    def states(self, batch: Batch, task: int) -> Tensor:
+        """[places, hidden]: the encoder's last layer, where the task's head reads it."""
+        places = self.head(task).places(batch)
+        if isinstance(places, Tensor):
+            places = places.to(batch.ids.device)
+        return token_states(self.encoder, batch, places=places)
 
     def forward(self, batch: Batch, task: int) -> Tensor:
         """The loss of the task's head: a scalar."""
-        return self.head(task).loss(self.states(batch), batch.features)
+        return self.head(task).loss(self.states(batch, task), batch.features)
 
 
-def save_model(model: MultiTaskModel, folder: Path, *, tokenizer_from: Path) -> None:
-    """Writes the folder, complete or not at all; equal weights give equal bytes."""
+def save_model(
+    model: MultiTaskModel, folder: Path, *, tokenizer_from: Path, instead: Mapping[str, Tensor] | None = None
+) -> None:
+    """Writes the folder, complete or not at all; equal weights give equal bytes. `instead` as by `save_encoder`."""
     document = HeadsDocument(heads=tuple(model.head(task).spec for task in range(len(model.heads))))
     with replacing(folder) as draft:
-        save_encoder(model.encoder, draft, tokenizer_from=tokenizer_from)
+        save_encoder(model.encoder, draft, tokenizer_from=tokenizer_from, instead=instead)
         weights = {name: weight.detach().cpu().contiguous() for name, weight in model.heads.state_dict().items()}
         save_file(weights, draft / HEADS_WEIGHTS)
         (draft / HEADS_DOCUMENT).write_text(document.model_dump_json(indent=2) + "\n")

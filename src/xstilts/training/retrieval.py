@@ -16,10 +16,11 @@ from xstilts.api.training import Pooling, RetrievalSettings, TrainingSettings
 from xstilts.core.errors import UserError
 from xstilts.tasks.examples import Retrieval
 from xstilts.training.assembly import check_sizes
-from xstilts.training.batches import Batch, Feature, bucketed, collate
+from xstilts.training.batches import Batch, Feature, bucketed, pack
 from xstilts.training.encoders import load_encoder
 from xstilts.training.execution import arithmetic, memory_of, prepare
 from xstilts.training.inference import PredictionRow
+from xstilts.training.packed import token_states
 from xstilts.training.tokenizer import Tokenizer
 
 PAPER_LAYER, PAPER_LAYERS = 14, 24
@@ -69,18 +70,16 @@ class Embedder:
         device = self._encoder.device
         vectors = torch.empty(len(texts), self._encoder.config.hidden_size, device=device)
         for indices in bucketed(features, self._settings.batch_size):
-            batch = collate([features[index] for index in indices], pad=self._tokenizer.pad).to(device)
+            batch = pack([features[index] for index in indices]).to(device)
             with memory_of(device, self._settings), arithmetic(device, self._settings):
                 vectors[indices] = self._pooled(batch)
         return normalize(vectors, dim=-1)
 
     def _pooled(self, batch: Batch) -> Tensor:
-        output = self._encoder(input_ids=batch.ids, attention_mask=batch.mask, output_hidden_states=True)
-        states: Tensor = output.hidden_states[self.layer].float()  # 0 is the embeddings
+        states = token_states(self._encoder, batch, layers=self.layer).float()  # 0 is the embeddings
         if self._pooling is Pooling.CLS:
-            return states[:, 0]
-        mask = batch.mask[..., None]
-        return (states * mask).sum(dim=1) / mask.sum(dim=1)
+            return states[batch.starts]
+        return torch.stack([tokens.mean(dim=0) for tokens in torch.split(states, batch.lengths)])
 
 
 def pooled_layer(layer: int | None, *, layers: int) -> int:

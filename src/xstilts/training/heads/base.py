@@ -6,7 +6,6 @@ and their initialization (torch's default) are those of jiant's `modeling/heads.
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -17,7 +16,8 @@ from xstilts.api.base import Model
 from xstilts.core.catalogue import TaskKind
 from xstilts.core.errors import UserError
 from xstilts.tasks.examples import Example
-from xstilts.training.batches import Feature
+from xstilts.training.batches import Batch, Feature
+from xstilts.training.packed import Places
 from xstilts.training.tokenizer import Tokenizer
 
 UNKNOWN = -100
@@ -41,7 +41,7 @@ class HeadSpec(Model):
 
 
 class Head(nn.Module, ABC):
-    """Encodes examples, and turns token states [sequences, tokens, hidden] into a loss or answers."""
+    """Encodes examples, says which tokens it reads, and turns their states [places, hidden] into a loss or answers."""
 
     def __init__(self, spec: HeadSpec, *, hidden_size: int, dropout: float) -> None:
         super().__init__()
@@ -55,6 +55,10 @@ class Head(nn.Module, ABC):
     @abstractmethod
     def encode(self, tokenizer: Tokenizer, examples: Sequence[Any]) -> list[Feature]:
         """One feature an example, in order."""
+
+    @abstractmethod
+    def places(self, batch: Batch) -> Places:
+        """The tokens whose states `loss` and `answers` want, on the CPU; the encoder may leave out all others."""
 
     @abstractmethod
     def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
@@ -94,11 +98,6 @@ class Head(nn.Module, ABC):
         return {label: number for number, label in enumerate(self.spec.labels[name])}
 
 
-def pooled(states: Tensor) -> Tensor:
-    """[sequences, hidden]: the state of `<s>`."""
-    return states[:, 0]
-
-
 class SentenceScores(nn.Module):
     """jiant's and RoBERTa's classification layers: [n, hidden] to [n, outputs]."""
 
@@ -112,8 +111,3 @@ class SentenceScores(nn.Module):
         hidden = torch.tanh(self.dense(self.dropout(pooled)))
         scores: Tensor = self.out_proj(self.dropout(hidden))
         return scores
-
-
-def first_rows(features: Sequence[Feature]) -> list[int]:
-    """The row of each feature's first sequence in a batch."""
-    return list(accumulate((len(feature.sequences) for feature in features[:-1]), initial=0))

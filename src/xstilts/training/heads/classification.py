@@ -7,8 +7,8 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from xstilts.tasks.examples import Classification
-from xstilts.training.batches import Feature
-from xstilts.training.heads.base import UNKNOWN, Head, SentenceScores, pooled
+from xstilts.training.batches import Batch, Feature
+from xstilts.training.heads.base import UNKNOWN, Head, SentenceScores
 from xstilts.training.tokenizer import Tokenizer
 
 
@@ -30,12 +30,15 @@ class ClassificationHead(Head):
             for example, first, second in zip(examples, firsts, seconds, strict=True)
         ]
 
+    def places(self, batch: Batch) -> Tensor:
+        return torch.tensor(batch.starts)
+
     def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
         labels = torch.tensor([feature.target for feature in features], device=states.device)
-        return cross_entropy(self.scores(pooled(states)), labels, ignore_index=UNKNOWN)
+        return cross_entropy(self.scores(states), labels, ignore_index=UNKNOWN)
 
     def answers(self, states: Tensor, features: Sequence[Feature]) -> list[str]:
-        best: list[int] = self.scores(pooled(states)).argmax(dim=-1).tolist()
+        best: list[int] = self.scores(states).argmax(dim=-1).tolist()
         return [self.spec.labels["label"][number] for number in best]
 
     @classmethod

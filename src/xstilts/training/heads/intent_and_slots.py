@@ -2,6 +2,7 @@
 
 from array import array
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import NamedTuple, TypedDict
 
 import torch
@@ -9,9 +10,9 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from xstilts.tasks.examples import IntentAndSlots
-from xstilts.training.batches import Feature
-from xstilts.training.heads.base import UNKNOWN, Head, SentenceScores, first_rows
-from xstilts.training.heads.tagging import WordTarget, word_answers, word_feature, word_loss, word_states
+from xstilts.training.batches import Batch, Feature
+from xstilts.training.heads.base import UNKNOWN, Head, SentenceScores
+from xstilts.training.heads.tagging import WordTarget, word_answers, word_feature, word_loss, word_places
 from xstilts.training.tokenizer import Tokenizer
 
 
@@ -45,25 +46,27 @@ class IntentAndSlotsHead(Head):
         feature = word_feature(tokenizer, words, labels=labels, max_length=self.spec.max_length)
         return Feature(feature.sequences, UtteranceTarget(intents.get(example.intent, UNKNOWN), feature.target))
 
+    def places(self, batch: Batch) -> Tensor:
+        """The first `<s>` of each feature, then the words of all."""
+        starts, counts = batch.starts, [len(feature.sequences) for feature in batch.features]
+        firsts = [starts[number] for number in accumulate(counts[:-1], initial=0)]
+        return torch.tensor(firsts + word_places(batch, [feature.target.words for feature in batch.features]))
+
     def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
         intents = torch.tensor([feature.target.intent for feature in features], device=states.device)
-        intent_loss = cross_entropy(self._intents(states, features), intents, ignore_index=UNKNOWN)
+        intent_loss = cross_entropy(self.intent_scores(states[: len(features)]), intents, ignore_index=UNKNOWN)
         words = [feature.target.words for feature in features]
-        return intent_loss + word_loss(self._slots(states, words), words)
+        return intent_loss + word_loss(self._slots(states[len(features) :]), words)
 
     def answers(self, states: Tensor, features: Sequence[Feature]) -> list[Parse]:
         words = [feature.target.words for feature in features]
-        slots = word_answers(self._slots(states, words), words, self.spec.labels["slots"])
-        intents: list[int] = self._intents(states, features).argmax(dim=-1).tolist()
+        slots = word_answers(self._slots(states[len(features) :]), words, self.spec.labels["slots"])
+        intents: list[int] = self.intent_scores(states[: len(features)]).argmax(dim=-1).tolist()
         names = self.spec.labels["intent"]
         return [Parse(intent=names[intent], slots=tags) for intent, tags in zip(intents, slots, strict=True)]
 
-    def _intents(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
-        scores: Tensor = self.intent_scores(states[first_rows(features), 0])
-        return scores
-
-    def _slots(self, states: Tensor, words: Sequence[WordTarget]) -> Tensor:
-        scores: Tensor = self.slot_classifier(self.dropout(word_states(states, words)))
+    def _slots(self, states: Tensor) -> Tensor:
+        scores: Tensor = self.slot_classifier(self.dropout(states))
         return scores
 
     @classmethod

@@ -8,8 +8,8 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
 from xstilts.tasks.examples import MultipleChoice
-from xstilts.training.batches import Feature
-from xstilts.training.heads.base import Head, SentenceScores, pooled
+from xstilts.training.batches import Batch, Feature
+from xstilts.training.heads.base import Head, SentenceScores
 from xstilts.training.tokenizer import Tokenizer
 
 
@@ -30,6 +30,9 @@ class MultipleChoiceHead(Head):
             for example, prompt in zip(examples, prompts, strict=True)
         ]
 
+    def places(self, batch: Batch) -> Tensor:
+        return torch.tensor(batch.starts)
+
     def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
         labels = torch.tensor([feature.target for feature in features], device=states.device)
         return cross_entropy(self._by_example(states, features), labels)
@@ -40,7 +43,7 @@ class MultipleChoiceHead(Head):
 
     def _by_example(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
         """[examples, choices], with minus infinity where an example has fewer choices than others."""
-        scores = self.scores(pooled(states)).squeeze(-1).float()
+        scores = self.scores(states).squeeze(-1).float()
         counts = [len(feature.sequences) for feature in features]
         return pad_sequence(list(scores.split(counts)), batch_first=True, padding_value=-torch.inf)
 

@@ -14,10 +14,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
+from torch.nn.utils.rnn import pad_sequence
 
 from xstilts.tasks.examples import Answer, SpanExtraction
-from xstilts.training.batches import Feature
+from xstilts.training.batches import Batch, Feature
 from xstilts.training.heads.base import Head
+from xstilts.training.packed import ALL, Places
 from xstilts.training.tokenizer import SpannedText, Tokenizer
 
 MAX_QUERY_TOKENS = 64
@@ -85,6 +87,9 @@ class SpanExtractionHead(Head):
             ),
         )
 
+    def places(self, batch: Batch) -> Places:
+        return ALL
+
     def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
         """Mean of the losses of starts and ends over all windows."""
         scores = self._scores(states, features)
@@ -99,12 +104,10 @@ class SpanExtractionHead(Head):
         ]
 
     def _scores(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
-        """[sequences, tokens, 2]: minus infinity at padding, so that batch mates cannot change a loss."""
-        scores = self.span_scores(states).float()
-        lengths = torch.tensor([len(sequence) for feature in features for sequence in feature.sequences])
-        padding = torch.arange(states.shape[1]) >= lengths[:, None]
-        masked: Tensor = scores.masked_fill(padding.to(states.device)[..., None], -torch.inf)
-        return masked
+        """[sequences, tokens, 2], with minus infinity after the end of a sequence that is shorter than others."""
+        lengths = [len(sequence) for feature in features for sequence in feature.sequences]
+        scores = self.span_scores(states).float().split(lengths)
+        return pad_sequence(list(scores), batch_first=True, padding_value=-torch.inf)
 
     @classmethod
     def labels(cls, examples: Sequence[SpanExtraction]) -> dict[str, set[str]]:

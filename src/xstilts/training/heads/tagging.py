@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from xstilts.tasks.examples import Tagging
-from xstilts.training.batches import Feature
+from xstilts.training.batches import Batch, Feature
 from xstilts.training.heads.base import UNKNOWN, Head
 from xstilts.training.tokenizer import Tokenizer, tokens_of
 
@@ -43,16 +43,18 @@ class TaggingHead(Head):
             for example, words in zip(examples, sentences, strict=True)
         ]
 
+    def places(self, batch: Batch) -> Tensor:
+        return torch.tensor(word_places(batch, [feature.target for feature in batch.features]))
+
     def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
-        targets = [feature.target for feature in features]
-        return word_loss(self._scores(states, targets), targets)
+        return word_loss(self._scores(states), [feature.target for feature in features])
 
     def answers(self, states: Tensor, features: Sequence[Feature]) -> list[list[str]]:
         targets = [feature.target for feature in features]
-        return word_answers(self._scores(states, targets), targets, self.spec.labels["tags"])
+        return word_answers(self._scores(states), targets, self.spec.labels["tags"])
 
-    def _scores(self, states: Tensor, targets: Sequence[WordTarget]) -> Tensor:
-        scores: Tensor = self.classifier(self.dropout(word_states(states, targets)))
+    def _scores(self, states: Tensor) -> Tensor:
+        scores: Tensor = self.classifier(self.dropout(states))
         return scores
 
     @classmethod
@@ -87,12 +89,10 @@ def windows(lengths: Sequence[int], room: int) -> Iterator[range]:
     yield range(begin, len(lengths))
 
 
-def word_states(states: Tensor, targets: Sequence[WordTarget]) -> Tensor:
-    """[words, hidden]: the states of the first tokens of all words, in order."""
-    places = [places for target in targets for places in target.positions]
-    rows = torch.tensor([row for row, columns in enumerate(places) for _ in columns], dtype=torch.long)
-    columns = torch.tensor([column for columns in places for column in columns], dtype=torch.long)
-    return states[rows.to(states.device), columns.to(states.device)]
+def word_places(batch: Batch, targets: Sequence[WordTarget]) -> list[int]:
+    """Where the first tokens of all words are in the batch, in order."""
+    positions = (places for target in targets for places in target.positions)
+    return [start + place for start, places in zip(batch.starts, positions, strict=True) for place in places]
 
 
 def word_loss(scores: Tensor, targets: Sequence[WordTarget]) -> Tensor:

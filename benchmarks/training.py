@@ -1,0 +1,277 @@
+"""Examples a second on the CPU: our training engine, and transformers' Trainer twice, on the same data and encoder.
+
+    make bench-training
+
+The peers are Trainer as the example scripts set it (every sequence padded to the maximum) and Trainer at its best
+(batches grouped by length, padded to their longest). All three train the same small encoder with random weights on the
+same pairs, whose token lengths are spread like those of MNLI, with equal batch size, epochs, schedule, dropout and
+precision; they alternate, so that noise hits all. The first and last step are not timed: they hold what happens once.
+Loss and accuracy on the same dev rows are shown beside, so that speed bought with quality would be seen.
+"""
+
+import argparse
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer as Backend
+from tokenizers.models import WordLevel
+from tokenizers.pre_tokenizers import WhitespaceSplit
+from transformers import (
+    PrinterCallback,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    XLMRobertaConfig,
+    XLMRobertaForSequenceClassification,
+    XLMRobertaModel,
+)
+from transformers.utils import logging
+
+from xstilts.api.training import TrainingSettings
+from xstilts.core.catalogue import TaskKind
+from xstilts.tasks.examples import Classification
+from xstilts.training import Budget, Progress, TaskData, fit
+from xstilts.training.batches import Feature, pack
+from xstilts.training.encoders import save_encoder
+from xstilts.training.initialization import SPECIAL_TOKENS, UNKNOWN
+from xstilts.training.model import load_model
+from xstilts.training.tokenizer import Tokenizer
+
+VOCABULARIES = (8_000, 250_002)
+WORDS = 7_000
+"""Words that occur, by Zipf's law; the rest of the vocabulary is that of other languages."""
+MAX_LENGTH, BATCH_SIZE, DEV_ROWS = 128, 32, 500
+LEARNING_RATE = "0.001"
+LABELS = ("entailment", "neutral", "contradiction")
+SEED = 0
+
+
+class Outcome(NamedTuple):
+    speed: float
+    """Training examples a second."""
+    loss: float
+    accuracy: float
+    """On the dev rows after the last step."""
+
+
+class Bench(NamedTuple):
+    """One setting: the same for all three."""
+
+    encoder: Path
+    train: Sequence[Classification]
+    dev: Sequence[Classification]
+    epochs: int
+    threads: int
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        return Tokenizer.load(self.encoder)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", type=int, default=2048, help="training rows")
+    parser.add_argument("--epochs", type=int, default=2)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    options = parser.parse_args()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    for vocabulary in VOCABULARIES:
+        with tempfile.TemporaryDirectory() as name:
+            bench = prepare(Path(name), vocabulary, options.rows, epochs=options.epochs, threads=options.threads)
+            report(vocabulary, bench, run(bench, options.repeats))
+
+
+def run(bench: Bench, repeats: int) -> dict[str, list[Outcome]]:
+    engines: dict[str, Callable[[Bench], Outcome]] = {
+        "xstilts": ours,
+        "Trainer, padded to the maximum": lambda bench: trainer(bench, padded=True),
+        "Trainer, grouped by length": lambda bench: trainer(bench, padded=False),
+    }
+    outcomes: dict[str, list[Outcome]] = {name: [] for name in engines}
+    for _ in range(repeats):
+        for name, train in engines.items():
+            outcomes[name].append(train(bench))
+    return outcomes
+
+
+def report(vocabulary: int, bench: Bench, outcomes: dict[str, list[Outcome]]) -> None:
+    lengths = [feature.length for feature in features(bench, bench.train)]
+    print(
+        f"vocabulary {vocabulary:,}: {len(bench.train)} rows, {bench.epochs} epochs, batches of {BATCH_SIZE}, "
+        f"{np.mean(lengths):.0f} tokens a row, {bench.threads} threads"
+    )
+    mine = next(iter(outcomes.values()))
+    for name, repeats in outcomes.items():
+        ratio = statistics.median(a.speed / b.speed for a, b in zip(mine, repeats, strict=True))
+        speeds = [outcome.speed for outcome in repeats]
+        print(
+            f"  {name:32s} {statistics.median(speeds):6.0f} examples/s ({min(speeds):.0f} to {max(speeds):.0f})   "
+            f"ours is {ratio:4.2f} x   dev loss {repeats[-1].loss:.3f}, accuracy {repeats[-1].accuracy:.3f}",
+            flush=True,
+        )
+
+
+def prepare(folder: Path, vocabulary: int, rows: int, *, epochs: int, threads: int) -> Bench:
+    """A tiny encoder whose vocabulary is whole words, and pairs whose second part begins with what tells the label."""
+    encoder = folder / "encoder"
+    encoder.mkdir()
+    tokens = [*SPECIAL_TOKENS, *(f"w{number}" for number in range(vocabulary - len(SPECIAL_TOKENS)))]
+    backend = Backend(WordLevel({token: number for number, token in enumerate(tokens)}, unk_token=UNKNOWN))
+    backend.pre_tokenizer = WhitespaceSplit()
+    backend.save(str(encoder / "tokenizer.json"))
+    config = XLMRobertaConfig(
+        vocab_size=vocabulary,
+        hidden_size=128,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        intermediate_size=512,
+        max_position_embeddings=MAX_LENGTH + 2,
+        type_vocab_size=1,
+        layer_norm_eps=1e-5,
+    )
+    torch.manual_seed(SEED)
+    save_encoder(XLMRobertaModel(config), encoder, tokenizer_from=folder)
+    random = np.random.default_rng(SEED)
+    train, dev = ([pair(random) for _ in range(number)] for number in (rows, DEV_ROWS))
+    return Bench(encoder, train, dev, epochs, threads)
+
+
+def pair(random: np.random.Generator) -> Classification:
+    """Token lengths are log-normal with a mean of about 38 with special tokens, as in MNLI, cut at the maximum."""
+    length = int(np.clip(random.lognormal(mean=np.log(30), sigma=0.5), 4, MAX_LENGTH - 4))
+    words = [f"w{number}" for number in np.minimum(random.zipf(1.3, size=length), WORDS - 1)]
+    label = int(random.integers(len(LABELS)))
+    words[length * 2 // 3] = f"w{WORDS + 3 * int(random.integers(10)) + label}"
+    return Classification(
+        id="",
+        first=" ".join(words[: length * 2 // 3]),
+        second=" ".join(words[length * 2 // 3 :]),
+        label=LABELS[label],
+    )
+
+
+def features(bench: Bench, examples: Sequence[Classification]) -> list[Feature]:
+    """As our classification head encodes them; the peers get the same tokens."""
+    tokenizer = bench.tokenizer
+    firsts = tokenizer.texts([example.first for example in examples])
+    seconds = tokenizer.texts([example.second for example in examples])
+    return [
+        Feature((tokenizer.pair(first, second, max_length=MAX_LENGTH),), LABELS.index(example.label))
+        for example, first, second in zip(examples, firsts, seconds, strict=True)
+    ]
+
+
+def speed(times: Sequence[float]) -> float:
+    """Examples a second from the ends of the steps."""
+    return BATCH_SIZE * (len(times) - 2) / (times[-2] - times[0])
+
+
+def ours(bench: Bench) -> Outcome:
+    times: list[float] = []
+    steps = len(bench.train) * bench.epochs // BATCH_SIZE
+    settings = TrainingSettings(
+        learning_rate=LEARNING_RATE,
+        batch_size=BATCH_SIZE,
+        max_length=MAX_LENGTH,
+        evaluate_every_steps=steps + 1,
+        threads=bench.threads,
+    )
+    data = TaskData(
+        name="pairs", kind=TaskKind.CLASSIFICATION, metric="accuracy", train=bench.train, dev=bench.dev, labels=LABELS
+    )
+
+    def tick(_: Progress) -> None:
+        times.append(time.perf_counter())
+
+    with tempfile.TemporaryDirectory() as workdir:
+        result = fit(
+            encoder=bench.encoder,
+            tasks=[data],
+            budget=Budget(steps=steps),
+            seed=SEED,
+            settings=settings,
+            workdir=Path(workdir),
+            on_progress=tick,
+        )
+        model = load_model(result.checkpoints["last"].folder)
+        with torch.inference_mode():
+            loss = float(model(pack(features(bench, bench.dev)), 0))
+    return Outcome(speed(times), loss, result.history[-1].scores["pairs/accuracy"] / 100)
+
+
+class Clock(TrainerCallback):
+    def __init__(self) -> None:
+        self.times: list[float] = []
+
+    def on_step_end(self, *_: Any, **__: Any) -> None:
+        self.times.append(time.perf_counter())
+
+
+def trainer(bench: Bench, *, padded: bool) -> Outcome:
+    torch.use_deterministic_algorithms(False)
+    torch.set_num_threads(bench.threads)
+    torch.manual_seed(SEED)
+    model = XLMRobertaForSequenceClassification.from_pretrained(bench.encoder, num_labels=len(LABELS))
+    clock = Clock()
+
+    def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:
+        width = MAX_LENGTH if padded else max(row["length"] for row in rows)
+        ids = torch.tensor([row["input_ids"] + [1] * (width - row["length"]) for row in rows])
+        return {
+            "input_ids": ids,
+            "attention_mask": (ids != 1).long(),
+            "labels": torch.tensor([row["label"] for row in rows]),
+        }
+
+    with tempfile.TemporaryDirectory() as folder:
+        arguments = TrainingArguments(
+            output_dir=folder,
+            per_device_train_batch_size=BATCH_SIZE,
+            per_device_eval_batch_size=BATCH_SIZE,
+            num_train_epochs=bench.epochs,
+            learning_rate=float(LEARNING_RATE),
+            weight_decay=0.01,
+            warmup_steps=0.1,
+            max_grad_norm=1.0,
+            train_sampling_strategy="random" if padded else "group_by_length",
+            remove_unused_columns=False,
+            save_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+            use_cpu=True,
+            seed=SEED,
+        )
+        engine = Trainer(
+            model=model,
+            args=arguments,
+            data_collator=collate,
+            train_dataset=columns(bench, bench.train),
+            eval_dataset=columns(bench, bench.dev),
+            compute_metrics=lambda found: {"accuracy": float((found.predictions.argmax(-1) == found.label_ids).mean())},
+            callbacks=[clock],
+        )
+        engine.remove_callback(PrinterCallback)
+        engine.train()
+        scores = engine.evaluate()
+    return Outcome(speed(clock.times), scores["eval_loss"], scores["eval_accuracy"])
+
+
+def columns(bench: Bench, examples: Sequence[Classification]) -> Any:
+    import datasets
+
+    rows = features(bench, examples)
+    return datasets.Dataset.from_list(
+        [{"input_ids": list(row.sequences[0]), "length": row.length, "label": row.target} for row in rows]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""The forward pass of an encoder over sequences laid end to end, without padding.
+
+It runs transformers' own modules of XLM-R and XLM-R XL, so weights, names and files stay theirs; only the way from one
+module to the next is ours, since theirs wants a rectangle. All layers see a matrix [tokens, hidden]; attention alone
+works on rectangles of sequences of like length. What nobody reads is not computed: later layers than the last one asked
+for, the feed-forward part of the last layer for other tokens than those asked for, and the pooler.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
+from torch.nn.functional import linear, scaled_dot_product_attention
+from transformers import PreTrainedModel
+
+from xstilts.training.batches import Batch
+
+Places = Tensor | slice
+"""Which tokens of a batch: their indices, or `ALL`."""
+ALL = slice(None)
+
+
+def token_states(encoder: PreTrainedModel, batch: Batch, *, places: Places = ALL, layers: int | None = None) -> Tensor:
+    """[places, hidden]: what the encoder says of those tokens after its last layer, or after as many as `layers`.
+
+    Equal to transformers' `last_hidden_state`, or `hidden_states[layers]`, of each sequence alone.
+    """
+    modules: Any = encoder  # whose parts transformers leaves untyped
+    # XLM-R counts positions from the padding's id on.
+    positions = batch.positions + (encoder.config.pad_token_id + 1)
+    states: Tensor = modules.embeddings(input_ids=batch.ids[None], position_ids=positions[None])[0]
+    stack = list(modules.encoder.layer[:layers])
+    for layer in stack[:-1]:
+        states = _layer(layer, states, batch, ALL)
+    states = _layer(stack[-1], states, batch, places) if stack else states[places]
+    if len(stack) == len(modules.encoder.layer):
+        states = _norm(modules.encoder, "LayerNorm")(states)
+    return states
+
+
+def _layer(layer: Any, states: Tensor, batch: Batch, places: Places) -> Tensor:
+    """XLM-R normalizes after each half, inside of the two `output` modules; XLM-R XL before."""
+    context = _attention(layer.attention.self, _norm(layer.attention, "self_attn_layer_norm")(states), batch)
+    states = layer.attention.output(context[places], states[places])
+    output: Tensor = layer.output(layer.intermediate(_norm(layer, "LayerNorm")(states)), states)
+    return output
+
+
+def _norm(module: nn.Module, name: str) -> nn.Module:
+    norm: nn.Module = getattr(module, name, None) or nn.Identity()
+    return norm
+
+
+def _attention(module: Any, states: Tensor, batch: Batch) -> Tensor:
+    """[tokens, hidden]: each token attends to all tokens of its own sequence."""
+    parts = (module.query, module.key, module.value)
+    weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
+    cells: Tensor = _Spread.apply(linear(states, weight, bias), batch.tokens, batch.cells)
+    contexts = []
+    sizes = [rectangle.rows * rectangle.width for rectangle in batch.rectangles]
+    for rectangle, part in zip(batch.rectangles, torch.split(cells, sizes), strict=True):
+        query, key, value = part.view(
+            rectangle.rows, rectangle.width, 3, module.num_attention_heads, module.attention_head_size
+        ).permute(2, 0, 3, 1, 4)
+        context = scaled_dot_product_attention(
+            query,
+            key,
+            value,
+            attn_mask=rectangle.mask,
+            dropout_p=module.dropout.p if module.training else 0.0,
+            scale=module.scaling,
+        )
+        contexts.append(context.transpose(1, 2).reshape(rectangle.rows * rectangle.width, -1))
+    collected: Tensor = _Collect.apply(torch.cat(contexts), batch.cells)
+    return collected
+
+
+class _Spread(torch.autograd.Function):
+    """Tokens to cells. Each token has one cell, so its gradient is a copy, where torch would sum, which is slow."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, states: Tensor, tokens: Tensor, cells: Tensor) -> Tensor:
+        ctx.save_for_backward(cells)
+        return states.index_select(0, tokens)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        (cells,) = ctx.saved_tensors
+        return gradient.index_select(0, cells), None, None
+
+
+class _Collect(torch.autograd.Function):
+    """Cells to tokens; cells without a token get no gradient."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, cells: Tensor) -> Tensor:
+        ctx.save_for_backward(cells)
+        ctx.shape = states.shape
+        return states.index_select(0, cells)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (cells,) = ctx.saved_tensors
+        return gradient.new_zeros(ctx.shape).index_copy_(0, cells, gradient), None
