@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from xstilts.api.access import StoreSpec
 from xstilts.api.study import StageKind, Study, TargetRef, TaskRef
-from xstilts.core.catalogue import ENGLISH, Source, TaskSpec
+from xstilts.core.catalogue import ENGLISH, TEXT_SPLIT, Source, TaskSpec
 from xstilts.core.errors import UserError
 from xstilts.core.keys import canonical_json, digest
 from xstilts.core.manifests import ArtifactManifest, DatasetManifest, Split
@@ -146,6 +146,8 @@ class _Need(NamedTuple):
 
 def _needs(study: Study) -> Iterator[_Need]:
     """Unknown tasks are left for the planner to explain."""
+    if pretraining := study.spec.pretraining:
+        yield _Need(Source(pretraining.data, TEXT_SPLIT), pretraining.languages or (ENGLISH,), 0)
     refs: list[TaskRef | TargetRef] = [*(task for recipe in study.spec.recipes for task in recipe.tasks)]
     for ref in [*refs, *study.spec.targets]:
         if spec := _specs().get(ref.name):

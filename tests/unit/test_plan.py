@@ -17,7 +17,7 @@ from xstilts.core.plan import Plan
 from xstilts.core.planner import plan
 from xstilts.core.world import World
 
-VERSIONS = {"data-scaling": 1, "intermediate-training": 1, "target-training": 1, "evaluation": 1}
+VERSIONS = {"pretraining": 1, "data-scaling": 1, "intermediate-training": 1, "target-training": 1, "evaluation": 1}
 
 
 def dataset(name: str, splits: Mapping[str, int]) -> DatasetManifest:
@@ -249,6 +249,64 @@ def test_what_cannot_be_planned_is_explained(
 ) -> None:
     with pytest.raises(UserError) as caught:
         plan(study(**spec), world(**outside))
+    assert all(part in str(caught.value) for part in expected), str(caught.value)
+
+
+PRETRAINING = {"steps": 100, "training": {"batchSize": 8, "maxLength": 32}}
+ALL_TRAINED = ALL_TARGETS | ALL_INTERMEDIATES
+
+
+def pretrained(**changes: Any) -> Study:
+    return study(pretraining=PRETRAINING | changes)
+
+
+def world_with_text(**rows: int) -> World:
+    text = {"train.de": 100, "train.en": 200, **{f"train.{language}": count for language, count in rows.items()}}
+    return world(datasets=dict(world().datasets) | {"text": dataset("text", text)})
+
+
+def test_one_pretraining_is_the_base_of_every_trial() -> None:
+    planned = plan(pretrained(), world_with_text())
+    (stage,) = [stage for stage in planned.stages.values() if stage.kind == "pretraining"]
+    assert next(iter(planned.stages)) == stage.address
+    assert stage.inputs == {"encoder": planned.model}
+    assert [ref["language"] for ref in stage.config["data"]] == ["de", "en"]  # type: ignore[attr-defined]
+    assert all(trial.pretraining == stage.address in trial.stages for trial in planned.trials)
+    users = [other for other in planned.stages.values() if other.inputs.get("encoder") == stage.address]
+    assert {user.config["checkpoint"] for user in users} == {"last"}
+    assert {user.kind for user in users} == {"intermediate-training", "target-training", "evaluation"}
+    assert not any(planned.model in other.inputs.values() for other in planned.stages.values() if other != stage)
+    assert planned.naive["pretraining"] == 1
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "outside", "expected"),
+    [
+        pytest.param(study(), pretrained(), {}, ALL_TRAINED | {"pretraining pretraining"}, id="pretraining leaves only the subsets"),
+        pytest.param(pretrained(), pretrained(steps=101), {}, ALL_TRAINED | {"pretraining pretraining"}, id="another step count reaches all that is trained"),
+        pytest.param(pretrained(), pretrained(maskProbability="0.2"), {}, ALL_TRAINED | {"pretraining pretraining"}, id="another share of masks does too"),
+        pytest.param(pretrained(), pretrained(smoothing="0.30"), {}, set(), id="the default written out changes nothing"),
+        pytest.param(pretrained(), pretrained(training={"batchSize": 8, "maxLength": 32, "docStride": 8, "epochs": "7", "selection": "Last"}), {}, set(), id="settings without meaning for it change nothing"),
+        pytest.param(pretrained(languages=["de"]), pretrained(languages=["de"]), {"en": 201}, set(), id="text of a language that is not asked for does not matter"),
+        pytest.param(pretrained(), pretrained(), {"th": 10}, ALL_TRAINED | {"pretraining pretraining"}, id="text of one more language does"),
+    ],
+)  # fmt: skip
+def test_a_change_of_pretraining_reaches_exactly_what_depends_on_it(
+    before: Study, after: Study, outside: dict[str, int], expected: set[str]
+) -> None:
+    assert changed(plan(before, world_with_text()), plan(after, world_with_text(**outside))) == expected
+
+
+@pytest.mark.parametrize(
+    ("spec", "outside", "expected"),
+    [
+        pytest.param(pretrained(), world(), ["spec.pretraining.data", "xstilts data import text --from"], id="text that is not in the store"),
+        pytest.param(pretrained(languages=["sw"]), world_with_text(), ["spec.pretraining.languages", "'sw'", "train.de"], id="a language without text"),
+    ],
+)  # fmt: skip
+def test_pretraining_that_cannot_be_planned_is_explained(spec: Study, outside: World, expected: list[str]) -> None:
+    with pytest.raises(UserError) as caught:
+        plan(spec, outside)
     assert all(part in str(caught.value) for part in expected), str(caught.value)
 
 

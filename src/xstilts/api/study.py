@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
 
@@ -9,11 +10,13 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from xstilts.api.access import EngineSpec, SecretRef, StoreSpec, TrackingSpec
 from xstilts.api.base import DecimalString, Model
-from xstilts.api.training import RetrievalSettings, TrainingSettings
+from xstilts.api.training import PretrainingSettings, RetrievalSettings, TrainingSettings
 
 API_VERSION: Literal["xstilts.dev/v1alpha1"] = "xstilts.dev/v1alpha1"
 BASELINE = "baseline"
 """Name of the recipe that trains nothing: reserved."""
+PRETRAINING = "pretraining"
+"""Stands for a recipe where the checkpoints of pretraining are registered: reserved too."""
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=52)]
 """Lower-case letters, digits and hyphens, as Kubernetes wants names."""
@@ -58,6 +61,33 @@ class ModelSpec(Model):
     def _one_source(self) -> Self:
         if (self.name is None) == (self.uri is None):
             raise ValueError("give exactly one of name (on the hub) and uri (a directory or s3://…)")
+        return self
+
+
+class PretrainingSpec(Model):
+    """Phase one in small: masked-language-model training of the model on plain text, before everything else."""
+
+    data: TaskName = "text"
+    """Data set of plain text, a file a language."""
+    languages: tuple[Language, ...] | None = Field(None, min_length=1, max_length=128)
+    """Languages to train on; all that the data set has where unset."""
+    steps: int = Field(ge=1)
+    """Optimizer steps."""
+    smoothing: DecimalString = "0.3"
+    """Exponent alpha: a language of n lines is drawn in proportion to n ** alpha (0.3 in Conneau et al. 2020)."""
+    mask_probability: DecimalString = "0.15"
+    """Share of the tokens to predict; of these 80 % are masked, 10 % exchanged and 10 % left."""
+    seed: Seed = 1
+    """One encoder comes out, which all training seeds of the study share."""
+    training: PretrainingSettings = PretrainingSettings()
+
+    @model_validator(mode="after")
+    def _within_bounds(self) -> Self:
+        _require_unique("languages", self.languages or ())
+        if not 0 <= Decimal(self.smoothing) <= 1:
+            raise ValueError(f"smoothing: {self.smoothing} is not between 0 (all languages alike) and 1 (by size)")
+        if not 0 < Decimal(self.mask_probability) < 1:
+            raise ValueError(f"maskProbability: {self.mask_probability} is not between 0 and 1; 0.15 is usual")
         return self
 
 
@@ -125,6 +155,8 @@ class Recipe(Model):
     def _consistent(self) -> Self:
         if self.name == BASELINE:
             raise ValueError(f"name: {BASELINE!r} is the name of the recipe that trains nothing; choose another")
+        if self.name == PRETRAINING:
+            raise ValueError(f"name: {PRETRAINING!r} is the name of the phase before all recipes; choose another")
         _require_unique("tasks", [(task.name, task.translation) for task in self.tasks])
         weights = self.sampling.weights
         if weights is not None and len(weights) != len(self.tasks):
@@ -195,7 +227,7 @@ class StageResources(Model):
     limits: dict[str, str] = Field(default_factory=dict, max_length=16)
 
 
-StageKind = Literal["data-scaling", "intermediate-training", "target-training", "evaluation"]
+StageKind = Literal["pretraining", "data-scaling", "intermediate-training", "target-training", "evaluation"]
 
 
 class FailurePolicy(Model):
@@ -230,6 +262,8 @@ class StudySpec(Model):
     """Base model x recipes x sizes x subset seeds x training seeds x targets."""
 
     model: ModelSpec
+    pretraining: PretrainingSpec | None = None
+    """Trains the model further before everything else; unset for encoders that are pretrained already."""
     recipes: tuple[Recipe, ...] = Field((), max_length=64)
     sizes: tuple[Size, ...] = Field(("0", FULL), min_length=1, max_length=32)
     subset_seeds: tuple[Seed, ...] = Field((1,), min_length=1, max_length=32)

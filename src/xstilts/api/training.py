@@ -56,6 +56,13 @@ class TrainingSettings(Model):
     selection: Selection = Selection.BEST
 
 
+class PretrainingSettings(TrainingSettings):
+    """Settings of masked-language-model training; epochs, docStride and selection mean nothing there."""
+
+    learning_rate: DecimalString = "0.0006"
+    """Peak learning rate; the default is RoBERTa's for its base size (Liu et al. 2019, table 9)."""
+
+
 class Pooling(StrEnum):
     """How a sentence vector is made of token vectors."""
 

@@ -8,6 +8,8 @@ from typing import NamedTuple
 from xstilts.api.training import TrainingSettings
 
 ENGLISH = "en"
+TEXT_SPLIT = "train"
+"""The split of data sets of plain text."""
 
 
 class TaskKind(StrEnum):

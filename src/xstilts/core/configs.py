@@ -22,6 +22,18 @@ class SubsetRequest(Model):
     rows: int
 
 
+class PretrainingConfig(Model):
+    """Config of `pretraining` (input: encoder, the base model)."""
+
+    data: tuple[SplitRef, ...]
+    """Plain text, one split a language."""
+    steps: int
+    smoothing: str
+    mask_probability: str
+    seed: int
+    settings: TrainingSettings
+
+
 class ScalingConfig(Model):
     """Config of `data-scaling`. No inputs."""
 
@@ -73,9 +85,12 @@ class EvaluationConfig(Model):
     retrieval: RetrievalSettings | None = None
 
 
-StageConfig = ScalingConfig | TrainingConfig | EvaluationConfig
+StageConfig = PretrainingConfig | ScalingConfig | TrainingConfig | EvaluationConfig
 
-CONFIGS: dict[StageKind, type[ScalingConfig] | type[TrainingConfig] | type[EvaluationConfig]] = {
+CONFIGS: dict[
+    StageKind, type[PretrainingConfig] | type[ScalingConfig] | type[TrainingConfig] | type[EvaluationConfig]
+] = {
+    "pretraining": PretrainingConfig,
     "data-scaling": ScalingConfig,
     "intermediate-training": TrainingConfig,
     "target-training": TrainingConfig,

@@ -43,7 +43,7 @@ class PlannedStage(Model):
     config: dict[str, object]
     inputs: dict[str, str]
     recipe: str
-    """The first recipe that needs it; names the registered model of its checkpoints."""
+    """The first recipe that needs it, or `pretraining`; names the registered model of its checkpoints."""
     threads: int = 1
     examples: int = 0
     """Examples that pass through the encoder, forward and backward for training: the measure of cost."""
@@ -64,8 +64,9 @@ class Trial(Model):
     """One point with all its targets; one pipeline run."""
 
     point: Point
+    pretraining: str | None = None
+    """Addresses of its stages; None where the study, the point or the target has no such stage."""
     scaling: str | None = None
-    """Addresses of its stages; None where the point or the target has no such stage."""
     intermediate: str | None = None
     trainings: dict[str, str]
     """Target to address; retrieval targets are missing."""
@@ -77,7 +78,7 @@ class Trial(Model):
 
     @property
     def stages(self) -> tuple[str, ...]:
-        shared = [address for address in (self.scaling, self.intermediate) if address]
+        shared = [address for address in (self.pretraining, self.scaling, self.intermediate) if address]
         return (*shared, *self.trainings.values(), *self.evaluations.values())
 
 

@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from xstilts.api.study import BASELINE, FULL, Budget, Recipe, StageKind, Study, TargetRef
+from xstilts.api.study import BASELINE, FULL, PRETRAINING, Budget, Recipe, StageKind, Study, TargetRef
 from xstilts.api.training import Selection, TrainingSettings
 from xstilts.core.catalogue import TaskKind, TaskSpec
 from xstilts.core.configs import (
     BASE_CHECKPOINT,
     EvaluationConfig,
     InferenceSettings,
+    PretrainingConfig,
     ScalingConfig,
     StageConfig,
     SubsetRequest,
@@ -38,6 +39,16 @@ def plan(study: Study, world: World) -> Plan:
     return _Planner(study, world, Lookup(study.spec, world)).plan()
 
 
+_LAST = "last"
+
+
+class _Base(NamedTuple):
+    """The encoder that every trial starts from, and which checkpoint of it."""
+
+    address: str
+    checkpoint: str
+
+
 class _Share(NamedTuple):
     """One task's part in a point of a recipe."""
 
@@ -55,7 +66,8 @@ class _Planner:
     not_applicable: list[NotApplicable] = field(default_factory=list)
 
     def plan(self) -> Plan:
-        trials = tuple(self._trial(point, recipe) for point, recipe in self._points())
+        base = self._base()
+        trials = tuple(self._trial(point, recipe, base) for point, recipe in self._points())
         return Plan(
             study=self.study.metadata.name,
             experiment=self.study.experiment,
@@ -125,20 +137,47 @@ class _Planner:
         ]
         repeats = len(spec.subset_seeds) * len(spec.seeds) * len(spec.budgets or (None,))
         above_zero = sum(size != "0" for size in cells)
-        return {
+        pretraining: dict[StageKind, int] = {"pretraining": 1} if spec.pretraining else {}  # nobody repeats that
+        return pretraining | {
             "data-scaling": above_zero * repeats * targets,
             "intermediate-training": above_zero * repeats * targets,
             "target-training": len(cells) * repeats * trained,
             "evaluation": len(cells) * repeats * targets,
         }
 
+    # ---- before all trials
+
+    def _base(self) -> _Base:
+        """The model, or what pretraining makes of it."""
+        pretraining = self.study.spec.pretraining
+        if pretraining is None:
+            return _Base(self._model, BASE_CHECKPOINT)
+        settings = pretraining.training
+        config = PretrainingConfig(
+            data=tuple(split.ref for split in self.lookup.pretraining_text(pretraining)),
+            steps=pretraining.steps,
+            smoothing=pretraining.smoothing,
+            mask_probability=pretraining.mask_probability,
+            seed=pretraining.seed,
+            settings=_own(settings.model_copy(update={"doc_stride": TrainingSettings().doc_stride})),
+        )
+        address = self._stage(
+            "pretraining",
+            config,
+            {"encoder": self._model},
+            PRETRAINING,
+            examples=pretraining.steps * settings.batch_size,
+            max_length=settings.max_length,
+        )
+        return _Base(address, _LAST)
+
     # ---- one trial
 
-    def _trial(self, point: Point, index: int | None) -> Trial:
-        encoder, checkpoint, scaling, intermediate = self._model, BASE_CHECKPOINT, None, None
+    def _trial(self, point: Point, index: int | None, base: _Base) -> Trial:
+        (encoder, checkpoint), scaling, intermediate = base, None, None
         if index is not None:
             scaling = self._scaling(point, index)
-            encoder, checkpoint = self._intermediate(point, index, scaling)
+            encoder, checkpoint = self._intermediate(point, index, scaling, base)
             intermediate = encoder
         trainings: dict[str, str] = {}
         evaluations: dict[str, str] = {}
@@ -151,7 +190,12 @@ class _Planner:
                 trainings[target.name] = trained
                 evaluations[target.name] = self._evaluation(point, i, target, trained, best)
         return Trial(
-            point=point, scaling=scaling, intermediate=intermediate, trainings=trainings, evaluations=evaluations
+            point=point,
+            pretraining=None if base.address == self._model else base.address,
+            scaling=scaling,
+            intermediate=intermediate,
+            trainings=trainings,
+            evaluations=evaluations,
         )
 
     def _shares(self, point: Point, index: int) -> list[_Share]:
@@ -174,9 +218,9 @@ class _Planner:
             for share in self._shares(point, index)
         )
         config = ScalingConfig(subsets=subsets, seed=point.subset_seed)
-        return self._stage("data-scaling", config, {}, point, examples=0, max_length=0)
+        return self._stage("data-scaling", config, {}, point.recipe, examples=0, max_length=0)
 
-    def _intermediate(self, point: Point, index: int, subset: str) -> tuple[str, str]:
+    def _intermediate(self, point: Point, index: int, subset: str, base: _Base) -> tuple[str, str]:
         recipe = self.study.spec.recipes[index]
         phase = self.study.spec.training.intermediate
         shares = self._shares(point, index)
@@ -186,13 +230,13 @@ class _Planner:
         settings = phase.resolve(task=name, recipe=_mixture_recipe(specs))
         budget = point.budget or Budget(epochs=settings.epochs)
         config = TrainingConfig(
-            tasks=tasks, checkpoint=BASE_CHECKPOINT, budget=budget, seed=point.seed, settings=_own(settings)
+            tasks=tasks, checkpoint=base.checkpoint, budget=budget, seed=point.seed, settings=_own(settings)
         )
         address = self._stage(
             "intermediate-training",
             config,
-            {"encoder": self._model, "subset": subset},
-            point,
+            {"encoder": base.address, "subset": subset},
+            point.recipe,
             examples=_examples(budget, rows=point.rows, batch_size=settings.batch_size),
             max_length=settings.max_length,
         )
@@ -214,7 +258,7 @@ class _Planner:
             "target-training",
             config,
             {"encoder": encoder},
-            point,
+            point.recipe,
             examples=_examples(budget, rows=data.train.rows, batch_size=settings.batch_size),
             max_length=settings.max_length,
         )
@@ -239,7 +283,7 @@ class _Planner:
         )
         examples = sum(split.rows for split in splits)
         return self._stage(
-            "evaluation", config, {"encoder": encoder}, point, examples=examples, max_length=settings.max_length
+            "evaluation", config, {"encoder": encoder}, point.recipe, examples=examples, max_length=settings.max_length
         )
 
     def _stage(
@@ -247,7 +291,7 @@ class _Planner:
         kind: StageKind,
         config: StageConfig,
         inputs: dict[str, str],
-        point: Point,
+        recipe: str,
         *,
         examples: int,
         max_length: int,
@@ -263,7 +307,7 @@ class _Planner:
                 version=version,
                 config=document,
                 inputs=inputs,
-                recipe=point.recipe,
+                recipe=recipe,
                 threads=1 if isinstance(config, ScalingConfig) else config.settings.threads,
                 examples=examples,
                 tokens=examples * max_length,
@@ -295,7 +339,7 @@ def _own(settings: TrainingSettings) -> TrainingSettings:
 
 
 def _selected(settings: TrainingSettings) -> str:
-    return "best" if settings.selection is Selection.BEST else "last"
+    return "best" if settings.selection is Selection.BEST else _LAST
 
 
 def _examples(budget: Budget, *, rows: int, batch_size: int) -> int:

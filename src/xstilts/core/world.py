@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from xstilts.api.study import Reuse, StageKind, StudySpec
-from xstilts.core.catalogue import ENGLISH, Source, TaskSpec
+from xstilts.api.study import PretrainingSpec, Reuse, StageKind, StudySpec
+from xstilts.core.catalogue import ENGLISH, TEXT_SPLIT, Source, TaskSpec
 from xstilts.core.errors import UserError
 from xstilts.core.manifests import DatasetManifest, Split
 
@@ -39,6 +39,15 @@ class Lookup:
     def __post_init__(self) -> None:
         if self.spec.reuse is not Reuse.ALWAYS:
             raise UserError(f"spec.reuse: this version reuses results by stage key only; write {Reuse.ALWAYS}")
+
+    def pretraining_text(self, pretraining: PretrainingSpec) -> list[Split]:
+        """Plain text, one split a language: those asked for, else all that are there."""
+        path, source = "pretraining.data", Source(pretraining.data, TEXT_SPLIT)
+        dataset = self._dataset(path, source)
+        languages = pretraining.languages or sorted(s.language for s in dataset.splits if s.split == TEXT_SPLIT)
+        if not languages:
+            raise UserError(f"spec.{path}: {self._lacks(dataset, TEXT_SPLIT)} in any language")
+        return [self._split("pretraining.languages", source, language) for language in languages]
 
     def target(self, i: int) -> TaskSpec:
         """The task of target i, which can be evaluated."""

@@ -22,13 +22,15 @@ MAX_BYTES = 120 * 1024
 def pipeline_arguments(plan: Plan, trial: Trial, *, study: Study, image: str) -> dict[str, Any]:
     """Parameters of a trial's run; those left out keep the pipeline's defaults. `image` is best named by digest.
 
+    Pretraining is no part of a run, since all trials share it: where the Study has it, its stage is to be done before.
+
     Raises UserError, naming the field of the Study, for what a run of this pipeline cannot carry.
     """
     spec = study.spec
     publication = {"study": plan.study, "experiment": plan.experiment, "recipe": plan.stages[trial.stages[-1]].recipe}
     arguments = {
         "image": image,
-        "encoder": plan.model,
+        "encoder": trial.pretraining or plan.model,
         "scaling": _config(plan, trial.scaling),
         "intermediate": _config(plan, trial.intermediate),
         "targets": [

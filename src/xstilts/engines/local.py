@@ -33,7 +33,13 @@ LOOK_SECONDS = 0.5
 """How often delayed stages are looked at while nothing happens."""
 BASE_MEMORY = 600 * 2**20
 """Bytes that a process with torch and MLflow needs before it loads a model."""
-COPIES_OF_WEIGHTS = {"intermediate-training": 5, "target-training": 5, "evaluation": 2, "data-scaling": 0}
+COPIES_OF_WEIGHTS = {
+    "pretraining": 5,
+    "data-scaling": 0,
+    "intermediate-training": 5,
+    "target-training": 5,
+    "evaluation": 2,
+}
 """Model sizes that a stage holds: weights, gradients, two moments, and a copy on the way to disk."""
 
 

@@ -8,9 +8,10 @@ Importing this package loads neither torch nor clients; a stage does, when it ru
 from collections.abc import Mapping
 
 from xstilts.api.study import StageKind
-from xstilts.stages import data_scaling, evaluation, intermediate_training, target_training
+from xstilts.stages import data_scaling, evaluation, intermediate_training, pretraining, target_training
 
 VERSIONS: Mapping[StageKind, int] = {
+    "pretraining": pretraining.VERSION,
     "data-scaling": data_scaling.VERSION,
     "intermediate-training": intermediate_training.VERSION,
     "target-training": target_training.VERSION,

@@ -22,6 +22,7 @@ from xstilts.store.open import open_store
 from xstilts.tracking import open_tracker
 
 INPUTS = {
+    "pretraining": ("encoder",),
     "data-scaling": (),
     "intermediate-training": ("encoder", "subset"),
     "target-training": ("encoder",),

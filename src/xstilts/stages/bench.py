@@ -16,7 +16,7 @@ from xstilts.store.leases import Lease
 from xstilts.store.port import NotFound, ObjectStore
 from xstilts.store.scoped import ScopedStore
 from xstilts.tasks.datasets import read_split
-from xstilts.tasks.examples import Example
+from xstilts.tasks.examples import Example, Text
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,13 @@ class Bench:
             raise ZeroShotError(f"{self.address} asked to train on {ref}: only {ENGLISH!r} is allowed in training")
         return self.examples(ref)
 
+    def text(self, ref: SplitRef) -> Iterator[str]:
+        """Lines of plain text in any language. Raises ZeroShotError for data of any other kind."""
+        for example in self.examples(ref):
+            if not isinstance(example, Text):
+                raise ZeroShotError(f"{self.address} asked to pretrain on {ref}: only plain text is allowed there")
+            yield example.text
+
     def examples(self, ref: SplitRef) -> Iterator[Example]:
         """The split's examples, streamed; files are fetched once and verified."""
         split = datasets.load_split(self.store, ref)
@@ -80,7 +87,9 @@ class Bench:
         facts = TrainingFacts.model_validate(manifest.facts) if manifest else None
         found = next((c for c in facts.checkpoints if c.name == checkpoint), None) if facts else None
         if manifest is None or found is None:
-            raise IntegrityError(f"{address} has no checkpoint {checkpoint!r} that {self.address} could start from")
+            raise IntegrityError(
+                f"{address} has no checkpoint {checkpoint!r} that {self.address} could start from; run that stage first"
+            )
         artifacts.fetch(self.store, manifest, folder, only=f"{found.path}/")
         return Encoder(folder / found.path, found.step)
 

@@ -1,4 +1,4 @@
-"""What both training stages share: data in, `fit`, checkpoints out. They differ in which rows they train on."""
+"""What training stages share: data in, `fit`, checkpoints out. The two of fine-tuning differ in their rows alone."""
 
 import shutil
 import time
@@ -48,15 +48,15 @@ def fine_tune(
         settings=config.settings,
         workdir=bench.scratch / "training",
         resume=bench.resume_point(),
-        checkpoint_due=_every(bench.checkpoint_seconds),
+        checkpoint_due=every(bench.checkpoint_seconds),
         on_checkpoint=bench.save_checkpoint,
         on_progress=lambda at: bench.report(Progress(at.step, at.steps, f"loss {at.loss:.3f}")),
         should_stop=bench.should_stop,
     )
-    return _kept(result, bench)
+    return keep(result, bench)
 
 
-def _every(seconds: float) -> Callable[[int], bool]:
+def every(seconds: float) -> Callable[[int], bool]:
     """True once in so many seconds; when it falls changes nothing in the result."""
     due = time.monotonic() + seconds
 
@@ -71,7 +71,8 @@ def _every(seconds: float) -> Callable[[int], bool]:
     return is_due
 
 
-def _kept(result: "FitResult", bench: Bench) -> TrainingFacts:
+def keep(result: "FitResult", bench: Bench) -> TrainingFacts:
+    """Puts the checkpoints into the artifact, and says what is to be known of them."""
     checkpoints = []
     for name, saved in sorted(result.checkpoints.items()):
         path = f"checkpoints/{name}"

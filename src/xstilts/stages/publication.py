@@ -7,7 +7,14 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from xstilts.core.configs import BASE_CHECKPOINT, CONFIGS, EvaluationConfig, ScalingConfig, TrainingConfig
+from xstilts.core.configs import (
+    BASE_CHECKPOINT,
+    CONFIGS,
+    EvaluationConfig,
+    PretrainingConfig,
+    ScalingConfig,
+    TrainingConfig,
+)
 from xstilts.core.keys import canonical_json, digest, stage_address
 from xstilts.core.manifests import ArtifactManifest, SplitRef
 from xstilts.core.results import EvaluationFacts, Publication, ScalingFacts, TrainingFacts
@@ -42,6 +49,8 @@ def stage_record(store: ObjectStore, manifest: ArtifactManifest, publication: Pu
     fields: dict[str, Any]
     config = CONFIGS[manifest.kind].model_validate(manifest.config)  # type: ignore[index]
     match config:
+        case PretrainingConfig():
+            fields = _pretraining(store, config, manifest, TrainingFacts.model_validate(manifest.facts))
         case ScalingConfig():
             fields = _scaling(store, config, ScalingFacts.model_validate(manifest.facts))
         case TrainingConfig():
@@ -62,6 +71,25 @@ def stage_record(store: ObjectStore, manifest: ArtifactManifest, publication: Pu
     )
 
 
+def _pretraining(
+    store: ObjectStore, config: PretrainingConfig, manifest: ArtifactManifest, facts: TrainingFacts
+) -> dict[str, Any]:
+    params = {
+        "languages": ",".join(ref.language for ref in config.data),
+        "seed": str(config.seed),
+        "steps": str(facts.steps),
+        "smoothing": config.smoothing,
+        "mask_probability": config.mask_probability,
+        **{name: str(value) for name, value in config.settings.document().items()},
+    }
+    return {
+        "params": params,
+        "history": list(_history(facts)),
+        "datasets": [_use(store, ref, "training") for ref in config.data],
+        "checkpoints": _checkpoints(store, manifest, facts),
+    }
+
+
 def _scaling(store: ObjectStore, config: ScalingConfig, facts: ScalingFacts) -> dict[str, Any]:
     params = {"subset_seed": str(config.seed), "rows": str(facts.rows)}
     params |= {f"rows.{subset.task}": str(subset.rows) for subset in facts.subsets}
@@ -72,7 +100,6 @@ def _scaling(store: ObjectStore, config: ScalingConfig, facts: ScalingFacts) -> 
 def _training(
     store: ObjectStore, config: TrainingConfig, manifest: ArtifactManifest, facts: TrainingFacts
 ) -> dict[str, Any]:
-    address = stage_address(manifest.kind, manifest.key)
     params = {
         "tasks": ",".join(task.task for task in config.tasks),
         "seed": str(config.seed),
@@ -87,17 +114,22 @@ def _training(
         "history": list(_history(facts)),
         "datasets": [_use(store, task.train, "training") for task in config.tasks]
         + [_use(store, task.dev, "dev") for task in config.tasks],
-        "checkpoints": [
-            Checkpoint(
-                name=checkpoint.name,
-                step=checkpoint.step,
-                uri=f"{store.uri}/{address}/{checkpoint.path}",
-                digest=_content(manifest, f"{checkpoint.path}/"),
-                metrics={f"dev/{name}": value for name, value in checkpoint.scores.items()},
-            )
-            for checkpoint in facts.checkpoints
-        ],
+        "checkpoints": _checkpoints(store, manifest, facts),
     }
+
+
+def _checkpoints(store: ObjectStore, manifest: ArtifactManifest, facts: TrainingFacts) -> list[Checkpoint]:
+    address = stage_address(manifest.kind, manifest.key)
+    return [
+        Checkpoint(
+            name=checkpoint.name,
+            step=checkpoint.step,
+            uri=f"{store.uri}/{address}/{checkpoint.path}",
+            digest=_content(manifest, f"{checkpoint.path}/"),
+            metrics={f"dev/{name}": value for name, value in checkpoint.scores.items()},
+        )
+        for checkpoint in facts.checkpoints
+    ]
 
 
 def _history(facts: TrainingFacts) -> Iterator[Point]:

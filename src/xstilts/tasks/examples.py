@@ -18,6 +18,13 @@ class Example:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Text(Example):
+    """A line of plain text, without any label."""
+
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Classification(Example):
     """A sentence pair (`second` is empty for single sentences) and its label word."""
 

@@ -22,6 +22,7 @@ FAMILIES = (
     "tagging",
     "parsing",
     "retrieval",
+    "text",
 )
 """Modules of this folder with `TASKS` and `DATASETS`."""
 

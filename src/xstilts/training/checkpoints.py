@@ -13,13 +13,13 @@ import numpy as np
 import torch
 from pydantic import ValidationError
 from safetensors.torch import load_file, save_file
+from torch import nn
 from torch.optim import Optimizer
 
 from xstilts.api.base import Model
 from xstilts.core.errors import IntegrityError
 from xstilts.core.results import DevScores
 from xstilts.training.folders import replacing
-from xstilts.training.model import MultiTaskModel
 
 WEIGHTS, STATE, PROGRESS, BEST = "weights.safetensors", "state.pt", "progress.json", "best"
 
@@ -38,7 +38,7 @@ class LoopState(Model):
     best: DevScores | None = None
 
 
-def save_training(folder: Path, *, model: MultiTaskModel, optimizer: Optimizer, state: LoopState, best: Path) -> None:
+def save_training(folder: Path, *, model: nn.Module, optimizer: Optimizer, state: LoopState, best: Path) -> None:
     """Writes the folder, complete or not at all. `best` is a model's folder and need not exist yet."""
     with replacing(folder) as draft:
         weights = {name: weight.detach().cpu().contiguous() for name, weight in model.state_dict().items()}
@@ -49,7 +49,7 @@ def save_training(folder: Path, *, model: MultiTaskModel, optimizer: Optimizer, 
             shutil.copytree(best, draft / BEST)
 
 
-def load_training(folder: Path, *, model: MultiTaskModel, optimizer: Optimizer, best: Path, steps: int) -> LoopState:
+def load_training(folder: Path, *, model: nn.Module, optimizer: Optimizer, best: Path, steps: int) -> LoopState:
     """Puts everything back where it was. Raises IntegrityError where the folder is not a checkpoint of this run."""
     try:
         state = LoopState.model_validate_json((folder / PROGRESS).read_text())

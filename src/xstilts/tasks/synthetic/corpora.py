@@ -15,7 +15,7 @@ from xstilts.tasks.synthetic.draws import RowType, distinct_rows, stream
 from xstilts.tasks.synthetic.languages import ENGLISH, LANGUAGES, Language
 from xstilts.tasks.synthetic.vocabulary import Vocabulary
 
-VERSION = 1
+VERSION = 2
 """Raised when equal arguments give other bytes."""
 RECORD = "synthetic.json"
 
@@ -54,14 +54,14 @@ def synthesize(
     scale: float = 1.0,
     languages: Sequence[str] = tuple(LANGUAGES),
     related: bool = True,
-    code_switching: float = 0.3,
+    code_switching: float = 0.5,
 ) -> None:
     """Writes the folder `out`, whole or not at all; equal arguments give equal bytes on every machine.
 
-    `rows` replaces entries of ROWS; `scale` multiplies all. `code_switching` is the share of code-switched statements
-    in `text/`. With `related`, all corpora draw on one lexicon and all constructions. Without it, the intermediate
-    tasks (MNLI, SQuAD, HellaSwag) have half of the content words, and neither clauses in which people act on people
-    nor fronted adjuncts; the other corpora have the other half of the words and every construction; `text/` has all.
+    `rows` replaces entries of ROWS; `scale` multiplies all. `code_switching` is the share of code-switched lines in
+    `text/`. With `related`, all corpora draw on one lexicon and all constructions. Without it, the intermediate tasks
+    (MNLI, SQuAD, HellaSwag) have half of the content words, and neither clauses in which people act on people nor
+    fronted adjuncts; the other corpora have the other half of the words and every construction; `text/` has all.
 
     Returns at once if `out` was written with the same arguments. Raises UserError if `out` holds anything else, for
     unknown languages or splits, and where the grammar has fewer different rows than asked for.
@@ -216,7 +216,7 @@ class _Corpora:
                 random=stream(self.seed, f"text/{language.code}"),
                 vocabulary=vocabulary.whole(),
                 language=language,
-                others=[other for other in self.languages if other is not language],
+                others=[o for o in self.languages if o is not language and ENGLISH in (o, language)],
                 code_switching=code_switching,
                 held_out=held_out,
             )

@@ -1,25 +1,33 @@
 """Text without labels: lines for tokenizers and masked-language-model pretraining, and Tatoeba's parallel sentences.
 
-Languages share what real corpora share: digits, punctuation, names and borrowed words. A share of the lines is code
-switched: about half of the constituents of a line come from another language, in the word order of the line's own.
-That makes translations of one another occur in the same contexts, from which a tiny encoder aligns languages soon.
+Languages share what real corpora share: digits, punctuation, names and borrowed words. Lines keep to a topic: a passage
+goes on about the people, things and places of its first statement, a session about what was asked first. A share of the
+lines is code switched, with English as the other language: constituents of a statement, in the word order of the line's
+own language, or whole requests. So translations of one another occur in the same contexts and near each other, from
+which a tiny encoder aligns languages soon; no line pairs a sentence with its translation.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
-from xstilts.tasks.synthetic.grammar import Sentence, Switch, Token, question, statement, text
+from xstilts.tasks.synthetic.grammar import Clause, Sentence, Switch, Token, question, statement, text
 from xstilts.tasks.synthetic.languages import ENGLISH, Language
 from xstilts.tasks.synthetic.reading import ANSWERS, draw_fact
-from xstilts.tasks.synthetic.tagging import Assertion, draw_assertion
+from xstilts.tasks.synthetic.tagging import Assertion, draw_clause
 from xstilts.tasks.synthetic.utterances import Request, draw_request
 from xstilts.tasks.synthetic.vocabulary import Vocabulary
 from xstilts.tasks.synthetic.writing import write_lines
 
+Meaning = TypeVar("Meaning", Clause, Request)
+
 SWITCHED_CONSTITUENTS = 0.5
 """Chance of each constituent of a code-switched line to come from another language."""
+KEPT_CONSTITUENTS = 0.6
+"""Chance of each constituent of a statement to come again in the next one of a passage."""
 CONSTITUENTS = ("agent", "verb", "patient", "modifier", "manner", "place", "time")
 
 
@@ -31,47 +39,68 @@ class Narrator:
     vocabulary: Vocabulary
     language: Language
     others: Sequence[Language]
-    """Languages to switch to."""
+    """Languages to switch to: English, and all others in English text."""
     code_switching: float
     """Share of code-switched lines among those that can be."""
     held_out: Collection[object]
     """Meanings that must not be told: those of evaluation rows."""
 
     def line(self) -> str:
-        """A statement, some statements in a row, a question or a request."""
-        kind = self.random.choices(("statement", "passage", "question", "request"), (50, 25, 10, 15))[0]
+        """A statement, two of them about the same, a question, or two requests for the same."""
+        kind = self.random.choices(("statement", "passage", "question", "session"), (15, 55, 5, 25))[0]
         match kind:
             case "question":
                 return text(self._question(), self.language)
-            case "request":
-                return text(self._request().tokens(self.language), self.language)
+            case "session":
+                return self._session()
             case _:
-                return text(self._statements(self.random.choice((2, 3)) if kind == "passage" else 1), self.language)
+                return text(self._statements(2 if kind == "passage" else 1), self.language)
 
     def _question(self) -> Sentence:
         """A question about a fact, without its answer."""
         fact = draw_fact(self.random, self.vocabulary)
         return question(fact, self.random.choice(tuple(ANSWERS)), self.language)
 
-    def _request(self) -> Request:
+    def _session(self) -> str:
+        """Two requests of one intent in different words, with the same fillers where both have the slot."""
+        first, second = self._requests()
+        spoken = self.random.choice(self.others) if self._switches() else self.language
+        return f"{text(first.tokens(self.language), self.language)} {text(second.tokens(spoken), spoken)}"
+
+    def _requests(self) -> tuple[Request, Request]:
         while True:
-            request = draw_request(self.random, self.vocabulary)
-            if request not in self.held_out:
-                return request
+            first, second = (draw_request(self.random, self.vocabulary) for _ in range(2))
+            second = second.filled_as(first)
+            related = first.intent == second.intent and first.template != second.template
+            if related and first not in self.held_out and second not in self.held_out:
+                return first, second
 
     def _statements(self, num_sentences: int) -> list[Token]:
-        switch = self._switch()
-        said = [self._assertion() for _ in range(num_sentences)]
-        return [token for one in said for token in statement(one.clauses, self.language, switch=switch)]
+        clause = self._told(lambda: draw_clause(self.random, self.vocabulary))
+        tokens: list[Token] = []
+        for _ in range(num_sentences):
+            order = self.vocabulary.order(self.random, clause)
+            tokens += statement([(clause, order)], self.language, switch=self._switch())
+            clause = self._told(partial(self._next, clause))
+        return tokens
 
-    def _assertion(self) -> Assertion:
-        while True:
-            assertion = draw_assertion(self.random, self.vocabulary)
-            if not any(clause in self.held_out for clause, _ in assertion.clauses):
-                return assertion
+    def _next(self, clause: Clause) -> Clause:
+        """Goes on about the same: some constituents are exchanged for others of their kind."""
+        said = {slot: concept for slot in CONSTITUENTS if (concept := getattr(clause, slot))}
+        changed = [slot for slot in said if self.random.random() >= KEPT_CONSTITUENTS]
+        return clause.with_slots({slot: self.vocabulary.pick(self.random, said[slot].section) for slot in changed})
+
+    def _told(self, draw: Callable[[], Meaning]) -> Meaning:
+        """The first draw that no evaluation row means."""
+        while (meaning := draw()) in self.held_out:
+            pass
+        return meaning
+
+    def _switches(self) -> bool:
+        return bool(self.others) and self.random.random() < self.code_switching
 
     def _switch(self) -> Switch:
-        if not self.others or self.random.random() >= self.code_switching:
+        if not self._switches():
             return {}
         switched = [slot for slot in CONSTITUENTS if self.random.random() < SWITCHED_CONSTITUENTS]
         return {slot: self.random.choice(self.others) for slot in switched}

@@ -1,7 +1,7 @@
 """Intents and slots: xSID, what people say to an assistant (`utterances.yaml`), with IOB2 slot tags."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from importlib import resources
 from itertools import groupby
@@ -48,6 +48,11 @@ class Request:
     def sentences(self) -> list["Request"]:
         """The request itself: another filler makes it another request."""
         return [self]
+
+    def filled_as(self, other: "Request") -> "Request":
+        """This request with the fillers of another one in the slots that both have."""
+        fillers = dict(other.fillers)
+        return replace(self, fillers=tuple((slot, fillers.get(slot, own)) for slot, own in self.fillers))
 
     def tokens(self, language: Language) -> Sentence:
         """Words in a language; a token's slot is that of xSID, empty outside of slots."""
