@@ -214,6 +214,12 @@ def arguments(*, baseline: bool = False, **spec: Any) -> dict[str, Any]:
     return pipeline_arguments(plan, plan.trials[0], study=make_study(**spec), image=IMAGE)
 
 
+def test_a_pretrained_study_starts_its_runs_from_the_pretraining_stage() -> None:
+    plan = make_plan(baseline=True)
+    trial = plan.trials[0].model_copy(update={"pretraining": "stages/pretraining/p"})
+    assert pipeline_arguments(plan, trial, study=make_study(), image=IMAGE)["encoder"] == "stages/pretraining/p"
+
+
 def answer(command: Sequence[str], environment: Mapping[str, str]) -> None:
     """Stands in for the stages: computes the address as a stage does, from its own arguments."""
     options = vars(build_parser().parse_args(command[3:]))
