@@ -27,11 +27,11 @@ class MaskedTokens(NamedTuple):
     """A batch as the encoder sees it, and what it should say."""
 
     ids: Tensor
-    """[sequences, tokens] int64."""
+    """[tokens] int64."""
     places: Tensor
-    """[sequences, tokens] bool: tokens to predict."""
+    """[tokens] bool: tokens to predict."""
     targets: Tensor
-    """[places] int64: the tokens that were there, row by row."""
+    """[places] int64: the tokens that were there, in order."""
 
     def to(self, device: torch.device) -> "MaskedTokens":
         return MaskedTokens(self.ids.to(device), self.places.to(device), self.targets.to(device))

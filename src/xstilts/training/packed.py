@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from xstilts.training.batches import Batch
 
 Places = Tensor | slice
-"""Which tokens of a batch: their indices, or `ALL`."""
+"""Which tokens of a batch: their indices, a mask, or `ALL`."""
 ALL = slice(None)
 
 

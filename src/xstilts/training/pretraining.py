@@ -19,7 +19,7 @@ from xstilts.api.training import TrainingSettings
 from xstilts.core.errors import DivergenceError, Preempted, UserError
 from xstilts.core.results import DevScores
 from xstilts.training.assembly import check_sizes
-from xstilts.training.batches import Feature, bucketed, collate
+from xstilts.training.batches import Batch, Feature, bucketed, pack
 from xstilts.training.checkpoints import LoopState, load_training, save_training
 from xstilts.training.encoders import load_encoder, save_encoder
 from xstilts.training.execution import arithmetic, memory_of, parameter_groups, prepare
@@ -28,6 +28,7 @@ from xstilts.training.loop import LAST, FitResult, Progress, SavedModel
 from xstilts.training.masking import LineOrder, MaskedTokens, Masking
 from xstilts.training.model import HEADS_WEIGHTS
 from xstilts.training.order import sample
+from xstilts.training.packed import token_states
 from xstilts.training.tokenizer import Tokenizer
 
 HELD_OUT_SHARE = 0.02
@@ -63,9 +64,9 @@ class MaskedLanguageModel(nn.Module):
             hidden_size=config.hidden_size, vocab_size=config.vocab_size, epsilon=config.layer_norm_eps
         )
 
-    def forward(self, masked: MaskedTokens, mask: Tensor) -> Tensor:
+    def forward(self, batch: Batch, masked: MaskedTokens) -> Tensor:
         """Mean cross-entropy of the hidden tokens, 0 where none is hidden: a scalar."""
-        states = self.encoder(input_ids=masked.ids, attention_mask=mask).last_hidden_state[masked.places]
+        states = token_states(self.encoder, batch._replace(ids=masked.ids), places=masked.places)
         scores = self.head(states, self.encoder.get_input_embeddings().weight)
         return cross_entropy(scores, masked.targets, reduction="sum") / max(1, len(masked.targets))
 
@@ -219,10 +220,10 @@ class _Run:
 
     def _loss(self, features: Sequence[Feature], *stream: str | int) -> tuple[Tensor, int]:
         """Mean loss of the hidden tokens, and how many there are; `stream` names the random numbers of the masks."""
-        batch = collate(features, pad=self.tokenizer.pad)
+        batch = pack(features)
         masked = self.masking(batch.ids, stream=stream).to(self.device)
         with arithmetic(self.device, self.settings):
-            loss: Tensor = self.model(masked, batch.mask.to(self.device))
+            loss: Tensor = self.model(batch.to(self.device), masked)
         return loss, len(masked.targets)
 
     def _advance(self, **changes: object) -> None:
