@@ -8,7 +8,7 @@ XSTILTS_DATA ?= ../shared/data
 export XSTILTS_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-real test check lint types fmt compile docs requirements bench-local clean
+.PHONY: help setup demo demo-real test check lint types fmt compile docs requirements bench-local bench-training clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -62,6 +62,9 @@ requirements: ## Resolve requirements/*.txt again from pyproject.toml
 
 bench-local: $(STAMP) ## What the Local engine adds to a stage, against plain processes
 	$(BIN)/python benchmarks/local_overhead.py
+
+bench-training: $(STAMP) ## Examples a second of training, against transformers' Trainer
+	$(BIN)/python benchmarks/training.py
 
 clean: ## Remove the environment and everything that was generated
 	rm -rf $(VENV) runs reports

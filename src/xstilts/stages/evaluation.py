@@ -17,7 +17,7 @@ from xstilts.tasks.definitions import Task
 if TYPE_CHECKING:
     from xstilts.training.inference import PredictionRow
 
-VERSION = 1
+VERSION = 2
 
 
 def run(config: EvaluationConfig, inputs: Mapping[str, str], bench: Bench) -> EvaluationFacts:
