@@ -1,7 +1,9 @@
-"""Where and how tensors are computed: device, threads, precision, and memory that runs out."""
+"""Where and how tensors are computed: device, threads, precision, schedule, and memory that runs out."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 
 import torch
 from torch import nn
@@ -41,6 +43,16 @@ def memory_of(device: torch.device, settings: TrainingSettings) -> Iterator[None
             f"a batch of {settings.batch_size} examples of up to {settings.max_length} tokens does not fit into the "
             f"memory of {device}; lower batchSize or maxLength, or give the stage more memory"
         ) from error
+
+
+def learning_rate(step: int, *, steps: int, settings: TrainingSettings) -> float:
+    """Linear warm-up to the peak, then linear decay to 0 after the last step.
+
+    transformers' `get_linear_schedule_with_warmup`, except that warm-up does not begin with a wasted step at 0.
+    """
+    warmup = math.ceil(steps * Decimal(settings.warmup_ratio))
+    share = (step + 1) / warmup if step < warmup else (steps - step) / (steps - warmup)
+    return float(settings.learning_rate) * share
 
 
 def parameter_groups(model: nn.Module, *, weight_decay: float) -> list[dict[str, object]]:

@@ -22,7 +22,7 @@ from xstilts.training.assembly import build_model
 from xstilts.training.batches import Feature, pack
 from xstilts.training.checkpoints import LoopState, load_training, save_training
 from xstilts.training.development import DevSet, TaskData
-from xstilts.training.execution import arithmetic, memory_of, parameter_groups, prepare
+from xstilts.training.execution import arithmetic, learning_rate, memory_of, parameter_groups, prepare
 from xstilts.training.model import save_model
 from xstilts.training.order import Order
 from xstilts.training.tokenizer import Tokenizer
@@ -156,14 +156,7 @@ class Run:
         self.optimizer = torch.optim.AdamW(groups, lr=0.0, eps=float(settings.adam_epsilon), fused=True)
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up to the peak, then linear decay to 0 after the last step.
-
-        transformers' `get_linear_schedule_with_warmup`, except that warm-up does not begin with a wasted step at 0.
-        """
-        steps = self.state.steps
-        warmup = math.ceil(steps * Decimal(self.settings.warmup_ratio))
-        share = (step + 1) / warmup if step < warmup else (steps - step) / (steps - warmup)
-        return float(self.settings.learning_rate) * share
+        return learning_rate(step, steps=self.state.steps, settings=self.settings)
 
     def train_step(self) -> float:
         """One batch of one task; its loss."""

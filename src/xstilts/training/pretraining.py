@@ -22,7 +22,7 @@ from xstilts.training.assembly import check_sizes
 from xstilts.training.batches import Batch, Feature, bucketed, pack
 from xstilts.training.checkpoints import LoopState, load_training, save_training
 from xstilts.training.encoders import load_encoder, save_encoder
-from xstilts.training.execution import arithmetic, memory_of, parameter_groups, prepare
+from xstilts.training.execution import arithmetic, learning_rate, memory_of, parameter_groups, prepare
 from xstilts.training.folders import replacing
 from xstilts.training.loop import LAST, FitResult, Progress, SavedModel
 from xstilts.training.masking import LineOrder, MaskedTokens, Masking
@@ -140,10 +140,7 @@ class _Run:
         self.optimizer = torch.optim.AdamW(groups, lr=0.0, eps=float(settings.adam_epsilon), fused=True)
 
     def learning_rate(self, step: int) -> float:
-        """Linear warm-up to the peak, then linear decay to 0 after the last step, as in `loop.Run`."""
-        warmup = math.ceil(self.state.steps * float(self.settings.warmup_ratio))
-        share = (step + 1) / warmup if step < warmup else (self.state.steps - step) / (self.state.steps - warmup)
-        return float(self.settings.learning_rate) * share
+        return learning_rate(step, steps=self.state.steps, settings=self.settings)
 
     def train_step(self) -> float:
         """One batch; its loss."""
