@@ -5,13 +5,15 @@ training stages, since equal keys must mean equal numbers.
 """
 
 import os
+from fractions import Fraction
 from pathlib import Path
+from random import Random
 
 import pytest
 
-from training_rows import METRICS, settings, task, tiny_encoder
+from training_rows import METRICS, settings, task, tiny_encoder, words
 from xstilts.core.catalogue import TaskKind
-from xstilts.training import Budget, Progress, fit
+from xstilts.training import Budget, Progress, TextData, fit
 
 LOSSES = Path(__file__).parent / "losses"
 TOLERANCE = 1e-4
@@ -23,20 +25,31 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_encoder(tmp_path_factory.mktemp("model") / "encoder")
 
 
-@pytest.mark.parametrize("kinds", [*([kind] for kind in METRICS), list(METRICS)], ids="+".join)
-def test_losses_are_those_of_the_file(encoder: Path, tmp_path: Path, kinds: list[TaskKind]) -> None:
+TEXT = {language: [" ".join(words(Random(f"{language} {row}"))) for row in range(60)] for language in ("en", "de")}
+RUNS: dict[str, tuple[list[TaskKind], TextData | None]] = {
+    **{kind: ([kind], None) for kind in METRICS},
+    "text": ([], TextData(lines=TEXT)),
+    "mixture": (list(METRICS), None),
+    "mixture-with-text": (list(METRICS), TextData(lines=TEXT, ratio=Fraction(3, 10))),
+}
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_losses_are_those_of_the_file(encoder: Path, tmp_path: Path, name: str) -> None:
     seen: list[Progress] = []
+    kinds, text = RUNS[name]
     fit(
         encoder=encoder,
         tasks=[task(kind, dev=[]) for kind in kinds],
-        budget=Budget(steps=20),
+        text=text,
+        budget=Budget(steps=50),
         seed=0,
         settings=settings(learning_rate="0.001"),
         workdir=tmp_path,
         on_progress=seen.append,
     )
     losses = [progress.loss for progress in seen]
-    file = LOSSES / f"{kinds[0] if len(kinds) == 1 else 'mixture'}.txt"
+    file = LOSSES / f"{name}.txt"
     if os.environ.get("XSTILTS_REGENERATE"):
         file.write_text("".join(f"{step}\t{loss:.6f}\n" for step, loss in enumerate(losses, start=1)))
     golden = [float(line.split("\t")[1]) for line in file.read_text().splitlines()]

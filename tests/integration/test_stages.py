@@ -141,7 +141,7 @@ def test_a_server_lost_between_manifest_and_registration_costs_no_training(tiny_
     assert trained
     assert runner.attempt(request_of(tiny_study, stage)).exit_code == ExitCode.SUCCEEDED
     assert len(steps) == trained
-    assert [ref.checkpoint for ref in tracker.versions["tiny.baseline"]] == ["best", "last"]
+    assert [ref.checkpoint for ref in tracker.versions["tiny.baseline"]] == ["averaged", "best", "last"]
 
 
 def test_another_server_gets_everything_without_training_again(tiny_study: TinyStudy) -> None:

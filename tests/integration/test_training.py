@@ -1,28 +1,39 @@
 """Training from end to end on a tiny encoder: heads learn, runs repeat and resume to the bit, failures say so."""
 
+import math
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
+from fractions import Fraction
+from multiprocessing import get_context
 from pathlib import Path
+from random import Random
+from signal import SIGKILL
 from typing import Any
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch.nn.functional import normalize
 from transformers import AutoModel, AutoTokenizer
 
-from training_rows import METRICS, rows, settings, task, tiny_encoder
+from training_rows import METRICS, rows, settings, task, tiny_encoder, words
 from xstilts.api.training import Pooling, Precision, RetrievalSettings
 from xstilts.core.catalogue import TaskKind
 from xstilts.core.errors import DivergenceError, IntegrityError, OutOfMemoryError, Preempted, UserError
 from xstilts.tasks.examples import SpanExtraction
-from xstilts.training import Budget, FitResult, Progress, fit, predict, retrieve
+from xstilts.training import Budget, FitResult, Progress, TextData, fit, predict, retrieve
 from xstilts.training.execution import memory_of
 from xstilts.training.folders import replacing
+from xstilts.training.loop import snapshots
 from xstilts.training.retrieval import pooled_layer
 
+TEXT = TextData(
+    lines={language: [" ".join(words(Random(f"{language} {row}"))) for row in range(60)] for language in ("en", "de")},
+    ratio=Fraction(3, 10),
+)
 MIXTURE = (TaskKind.CLASSIFICATION, TaskKind.SPAN_EXTRACTION, TaskKind.INTENT_AND_SLOTS)
 
 
@@ -47,6 +58,32 @@ def train(encoder: Path, tmp_path: Path) -> Callable[..., FitResult]:
         return fit(**arguments | changes)
 
     return run
+
+
+def train_until_killed(encoder: Path, workdir: Path) -> None:
+    def die(progress: Progress) -> None:
+        if progress.step == 9:
+            os.kill(os.getpid(), SIGKILL)
+
+    fit(
+        encoder=encoder,
+        tasks=[task(kind) for kind in MIXTURE],
+        text=TEXT,
+        budget=Budget(steps=12),
+        seed=1,
+        settings=settings(evaluate_every_steps=4),
+        workdir=workdir,
+        checkpoint_due=lambda step: step % 3 == 0,
+        on_progress=die,
+    )
+
+
+def without_language_model(folder: Path) -> Path:
+    copy = Path(shutil.copytree(folder, folder.parent / "encoder"))
+    weights = load_file(copy / "model.safetensors")
+    kept = {name: weight for name, weight in weights.items() if not name.startswith("lm_head.")}
+    save_file(kept, copy / "model.safetensors", metadata={"format": "pt"})
+    return copy
 
 
 def contents(result: FitResult) -> Mapping[str, bytes]:
@@ -107,6 +144,28 @@ class TestLearning:
         )["en"]
         assert sum((row.prediction == "") == (not row.gold) for row in answered) >= 31
 
+    def test_text_beside_a_task_is_learnt_with_it(self, train: Callable[..., FitResult]) -> None:
+        result = train(
+            tasks=[task(TaskKind.CLASSIFICATION)],
+            text=TEXT,
+            budget=Budget(steps=150),
+            settings=settings(evaluate_every_steps=50),
+        )
+        first, last = result.history[0].scores, result.history[-1].scores
+        assert last["classification/accuracy"] >= 99
+        assert all(last[f"perplexity/{language}"] < first[f"perplexity/{language}"] for language in ("en", "de"))
+
+    def test_language_model_head_goes_on_where_the_phase_before_left_it(self, train: Callable[..., FitResult]) -> None:
+        pretrained = train("pretrained", tasks=[], text=replace(TEXT, ratio=Fraction(1)), budget=Budget(steps=80))
+        folder = pretrained.checkpoints["last"].folder
+        going_on, afresh = (
+            train(name, encoder=start, tasks=[task(TaskKind.TAGGING)], text=TEXT, budget=Budget(steps=1))
+            for name, start in (("on", folder), ("afresh", without_language_model(folder)))
+        )
+        perplexities = [run.history[0].scores["perplexity/en"] for run in (going_on, afresh)]
+        assert perplexities[0] == pytest.approx(pretrained.history[-1].scores["perplexity/en"], rel=0.2)
+        assert perplexities[1] > 2 * perplexities[0]
+
     def test_mixture_keeps_a_head_a_task(self, train: Callable[..., FitResult]) -> None:
         result = train()
         heads = load_file(result.checkpoints["last"].folder / "heads.safetensors")
@@ -159,22 +218,18 @@ class TestRepetition:
             degenerate=straight.degenerate,
         )
 
-    def test_run_killed_after_a_checkpoint_goes_on_from_it(
-        self, train: Callable[..., FitResult], tmp_path: Path
+    def test_a_mixture_with_text_killed_after_a_checkpoint_goes_on_from_it(
+        self, train: Callable[..., FitResult], encoder: Path, tmp_path: Path
     ) -> None:
-        """The last whole checkpoint counts, whatever happened after it."""
-
-        class Killed(BaseException):
-            pass
-
-        def die(progress: Progress) -> None:
-            if progress.step == 9:
-                raise Killed
-
-        with pytest.raises(Killed):
-            train("run", checkpoint_due=lambda step: step % 3 == 0, on_progress=die)
-        resumed = train("run", resume=tmp_path / "run" / "checkpoint")
-        assert contents(resumed) == contents(train("straight"))
+        """By SIGKILL, in the middle of step 9 of 12; the last whole checkpoint counts, whatever happened after it."""
+        process = get_context("spawn").Process(target=train_until_killed, args=(encoder, tmp_path / "run"))
+        process.start()
+        process.join()
+        assert process.exitcode == -SIGKILL
+        resumed = train("run", text=TEXT, resume=tmp_path / "run" / "checkpoint")
+        straight = train("straight", text=TEXT)
+        assert contents(resumed) == contents(straight)
+        assert resumed.history == straight.history
 
     def test_checkpoint_of_another_run_is_refused(self, train: Callable[..., FitResult], tmp_path: Path) -> None:
         train(checkpoint_due=lambda step: step == 3)
@@ -212,6 +267,74 @@ class TestSelection:
         assert history[1].loss == pytest.approx(sum(progress.loss for progress in seen[4:8]) / 4)
         assert [progress.step for progress in seen if progress.scores is not None] == [4, 8, 12]
 
+    def test_averaged_weights_are_the_mean_of_those_at_each_tenth(
+        self, train: Callable[..., FitResult], tmp_path: Path
+    ) -> None:
+        """Of words that never occur too, which only decay."""
+        every_step = {
+            "budget": Budget(steps=4),
+            "settings": settings(weight_decay="0.9", evaluate_every_steps=4, warmup_ratio="0"),
+        }
+        kept: list[Path] = []
+
+        def keep(folder: Path, step: int) -> None:
+            kept.append(Path(shutil.copytree(folder, tmp_path / f"after-{step}")))
+
+        result = train("run", **every_step, checkpoint_due=lambda _: True, on_checkpoint=keep)
+        averaged, last = (
+            load_file(result.checkpoints[name].folder / "model.safetensors") for name in ("averaged", "last")
+        )
+        encoders = [load_file(folder / "weights.safetensors") for folder in kept]
+        name = "encoder.layer.0.output.dense.weight"
+        mean = torch.stack([*(weights[f"encoder.{name}"] for weights in encoders), last[name]]).mean(dim=0)
+        torch.testing.assert_close(averaged[name], mean)
+        rates = [0.003, 0.00225, 0.0015, 0.00075]
+        left = [math.prod(1 - 0.9 * rate for rate in rates[: step + 1]) for step in range(4)]
+        unused = "embeddings.word_embeddings.weight"
+        pad = load_file(result.checkpoints["last"].folder / "model.safetensors")[unused][1] / left[3]
+        torch.testing.assert_close(averaged[unused][1], pad * sum(left) / 4)
+        assert result.checkpoints["averaged"].scores.keys() == result.checkpoints["last"].scores.keys()
+
+    def test_snapshots_of_a_short_run_are_its_steps(self) -> None:
+        assert snapshots(4) == [1, 2, 3, 4]
+        assert snapshots(25) == [3, 5, 8, 10, 13, 15, 18, 20, 23, 25]
+
+
+class TestAccumulation:
+    def test_two_half_batches_equal_a_whole_one(self, train: Callable[..., FitResult]) -> None:
+        """Up to the rounding of sums; without dropout, whose numbers differ by pass."""
+        seen: dict[int, list[float]] = {1: [], 2: []}
+        for passes, losses in seen.items():
+            train(
+                f"{passes} passes",
+                settings=settings(batch_size=8 // passes, gradient_accumulation=passes, dropout="0"),
+                on_progress=lambda progress, losses=losses: losses.append(progress.loss),
+            )
+        assert seen[2] == pytest.approx(seen[1], rel=1e-4)
+
+    def test_a_task_of_a_mixture_may_have_its_own(self, train: Callable[..., FitResult]) -> None:
+        tasks = [
+            task(TaskKind.CLASSIFICATION, weight=1),
+            task(TaskKind.TAGGING, weight=1, gradient_accumulation=3),
+        ]
+        result = train(tasks=tasks, budget=Budget(steps=40))
+        tagging = (result.examples - 40 * 8) // 16  # steps of 24 examples instead of 8
+        assert result.examples == (40 - tagging) * 8 + tagging * 24
+        assert 10 <= tagging <= 30
+
+    def test_loss_scale_weighs_gradients_and_not_what_is_shown(self, train: Callable[..., FitResult]) -> None:
+        """Gradients are clipped to their norm and Adam scales them back, so that decay against a norm limit shows it."""
+        shown = []
+        for scale in (1.0, 100.0):
+            result = train(
+                f"scale {scale}",
+                tasks=[task(TaskKind.CLASSIFICATION, loss_scale=scale)],
+                settings=settings(adam_epsilon="1", max_grad_norm="1e9", evaluate_every_steps=100),
+            )
+            shown.append(result.history[-1].loss)
+        assert shown[1] < shown[0]
+        assert shown[1] < 2  # cross-entropy of three classes, not a hundred times it
+
 
 class TestBudget:
     @pytest.mark.parametrize(
@@ -226,7 +349,12 @@ class TestBudget:
         ids=["the task's own epochs", "epochs", "steps", "epochs end first", "steps end first"],
     )
     def test_steps_follow_from(self, budget: Budget, steps: int) -> None:
-        assert budget.resolve(rows=100, settings=settings(epochs="1.6")) == steps
+        assert budget.resolve(rows=100, size=Fraction(8), settings=settings(epochs="1.6")) == steps
+
+    def test_steps_on_text_come_on_top_of_epochs_and_are_part_of_steps(self) -> None:
+        share = {"rows": 100, "size": Fraction(8), "settings": settings(), "text": Fraction(3, 10)}
+        assert Budget(epochs=Decimal(1)).resolve(**share) == 19  # 13 / 0.7
+        assert Budget(steps=13).resolve(**share) == 13
 
     def test_learning_rate_rises_and_falls_linearly(self, train: Callable[..., FitResult]) -> None:
         seen: list[Progress] = []
@@ -333,8 +461,14 @@ class TestRetrieval:
 class TestFailures:
     def test_diverging_loss_names_step_and_rate(self, train: Callable[..., FitResult]) -> None:
         wild = settings(learning_rate="1e38", max_grad_norm="1e30")
-        with pytest.raises(DivergenceError, match=r"step \d+ of task .* at learning rate"):
+        with pytest.raises(DivergenceError, match=r"step \d+ of .* at learning rate"):
             train(settings=wild, budget=Budget(steps=50))
+
+    def test_loss_that_explodes_ends_the_run(self, train: Callable[..., FitResult]) -> None:
+        """Tasks that are learnt at once, then a rate that throws the weights far away."""
+        easy = settings(learning_rate="30", max_grad_norm="1e30", warmup_ratio="1", evaluate_every_steps=2)
+        with pytest.raises(DivergenceError, match=r"the mean loss is .* after .* at the first look"):
+            train(tasks=[task(TaskKind.CLASSIFICATION)], settings=easy, budget=Budget(steps=60))
 
     def test_memory_that_runs_out_says_what_to_lower(self) -> None:
         with pytest.raises(OutOfMemoryError, match="lower batchSize"), memory_of(torch.device("cpu"), settings()):

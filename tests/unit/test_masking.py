@@ -1,14 +1,16 @@
 """Which tokens are hidden, by what, and which lines a step sees."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pytest
-import torch
 
 from training_rows import tiny_encoder
-from xstilts.training.masking import LineOrder, Masking
-from xstilts.training.tokenizer import Tokenizer
+from xstilts.training.batches import Feature
+from xstilts.training.masking import Ids, LineOrder, Masking
+from xstilts.training.tokenizer import Tokenizer, tokens_of
 
 ROWS, LENGTH, PROBABILITY = 400, 50, 0.15
 
@@ -24,12 +26,12 @@ def masking(tokenizer: Tokenizer) -> Masking:
 
 
 @pytest.fixture(scope="module")
-def ids(tokenizer: Tokenizer, masking: Masking) -> torch.Tensor:
+def lines(tokenizer: Tokenizer, masking: Masking) -> list[Feature]:
     """Ordinary tokens between special ones: `<s>`, one `<unk>`, `</s>`, and padding at the end."""
     tokens = np.random.default_rng(0).choice(masking.ordinary, size=(ROWS, LENGTH))
     tokens[:, 0], tokens[:, 7] = tokenizer.start, tokenizer.unknown
     tokens[:, -5], tokens[:, -4:] = tokenizer.end, tokenizer.pad
-    return torch.from_numpy(tokens)
+    return [Feature((tokens_of(row.tolist()),), None) for row in tokens]
 
 
 def within(count: int, trials: int, share: float) -> bool:
@@ -37,36 +39,50 @@ def within(count: int, trials: int, share: float) -> bool:
     return abs(count - trials * share) <= 5 * math.sqrt(trials * share * (1 - share))
 
 
-def test_shares_of_hidden_exchanged_and_kept_tokens_are_the_published_ones(masking: Masking, ids: torch.Tensor) -> None:
-    masked = masking(ids, stream=("test", 1))
+def tokens(features: Sequence[Feature]) -> Ids:
+    return np.array([feature.sequences[0] for feature in features])
+
+
+def places(features: Sequence[Feature]) -> npt.NDArray[np.bool_]:
+    found = np.zeros((len(features), LENGTH), dtype=bool)
+    for row, feature in enumerate(features):
+        found[row, feature.target.places] = True
+    return found
+
+
+def test_shares_of_hidden_exchanged_and_kept_tokens_are_the_published_ones(
+    masking: Masking, lines: list[Feature]
+) -> None:
+    masked = masking(lines, stream=("test", 1))
     ordinary = ROWS * (LENGTH - 7)
-    hidden = int(masked.places.sum())
+    hidden = int(places(masked).sum())
     assert within(hidden, ordinary, PROBABILITY)
-    shown = masked.ids[masked.places]
+    shown = tokens(masked)[places(masked)]
+    guessed = tokens(lines)[places(masked)]
     assert within(int((shown == masking.mask).sum()), hidden, 0.8)
-    kept = int((shown == masked.targets).sum())
+    kept = int((shown == guessed).sum())
     assert within(kept, hidden, 0.1 + 0.1 / len(masking.ordinary))
     assert within(hidden - kept - int((shown == masking.mask).sum()), hidden, 0.1 - 0.1 / len(masking.ordinary))
 
 
-def test_special_tokens_are_neither_hidden_nor_put_in_place_of_others(masking: Masking, ids: torch.Tensor) -> None:
-    masked = masking(ids, stream=("test", 2))
-    special = ~torch.isin(ids, torch.from_numpy(masking.ordinary))
-    assert not masked.places[special].any()
-    assert torch.equal(masked.ids[~masked.places], ids[~masked.places])
-    put = masked.ids[masked.places]
-    assert torch.isin(put[put != masking.mask], torch.from_numpy(masking.ordinary)).all()
+def test_special_tokens_are_neither_hidden_nor_put_in_place_of_others(masking: Masking, lines: list[Feature]) -> None:
+    masked = masking(lines, stream=("test", 2))
+    hidden = places(masked)
+    assert not hidden[~np.isin(tokens(lines), masking.ordinary)].any()
+    assert np.array_equal(tokens(masked)[~hidden], tokens(lines)[~hidden])
+    put = tokens(masked)[hidden]
+    assert np.isin(put[put != masking.mask], masking.ordinary).all()
 
 
-def test_targets_are_what_was_there(masking: Masking, ids: torch.Tensor) -> None:
-    masked = masking(ids, stream=("test", 3))
-    assert torch.equal(masked.targets, ids[masked.places])
+def test_targets_are_what_was_there(masking: Masking, lines: list[Feature]) -> None:
+    masked = masking(lines, stream=("test", 3))
+    assert np.array_equal(np.concatenate([m.target.tokens for m in masked]), tokens(lines)[places(masked)])
 
 
-def test_masks_depend_on_seed_and_step_alone(masking: Masking, ids: torch.Tensor) -> None:
-    first, again, other = (masking(ids, stream=("mask", 1, step)) for step in (5, 5, 6))
-    assert torch.equal(first.ids, again.ids)
-    assert not torch.equal(first.places, other.places)
+def test_masks_depend_on_seed_and_step_alone(masking: Masking, lines: list[Feature]) -> None:
+    first, again, other = (masking(lines, stream=("mask", 1, step)) for step in (5, 5, 6))
+    assert np.array_equal(tokens(first), tokens(again))
+    assert not np.array_equal(places(first), places(other))
 
 
 def test_lines_of_a_step_depend_on_seed_and_step_alone() -> None:

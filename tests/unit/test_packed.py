@@ -114,7 +114,8 @@ def weight(kind: TaskKind, feature: Feature) -> int:
 def loss_alone(model: MultiTaskModel, feature: Feature) -> Tensor:
     """Each sequence goes through transformers' forward by itself."""
     states = torch.cat([alone(model.encoder, torch.tensor(sequence)) for sequence in feature.sequences])
-    return model.head(0).loss(states[model.head(0).places(pack([feature]))], [feature])
+    head = model.head(0)
+    return head.loss(states[head.places(pack([feature]))], [feature], head.counts([feature]))
 
 
 def gradients(model: MultiTaskModel) -> dict[str, Tensor]:

@@ -30,7 +30,9 @@ class TrainingSettings(Model):
     learning_rate: DecimalString = "0.00001"
     """Peak learning rate of AdamW, reached after warm-up and then decayed linearly to 0."""
     batch_size: int = Field(32, ge=1, le=65536)
-    """Examples per optimizer step."""
+    """Examples per forward and backward pass; times gradientAccumulation, per optimizer step."""
+    gradient_accumulation: int = Field(1, ge=1, le=4096)
+    """Batches whose gradients make one optimizer step, so that a step sees batchSize times as many examples."""
     epochs: DecimalString = "2"
     """Passes over the training data where no budget of the Study says otherwise."""
     max_length: int = Field(256, ge=8, le=8192)

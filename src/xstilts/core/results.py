@@ -31,7 +31,7 @@ class CheckpointFacts(Model):
     """One checkpoint that a training stage keeps."""
 
     name: str
-    """`last` or `best`."""
+    """`last`, `best` or `averaged`."""
     path: str
     """Folder in the artifact: an encoder in the hub's format, its tokenizer, and heads."""
     step: int
@@ -70,7 +70,7 @@ class EvaluationFacts(Model):
     metric: str
     """The headline metric."""
     checkpoint: str
-    """`last`, `best`, or `base` for an encoder that no stage trained."""
+    """`last`, `best`, `averaged`, or `base` for an encoder that no stage trained."""
     step: int = 0
     """Optimizer step of that checkpoint."""
     languages: tuple[LanguageScores, ...]

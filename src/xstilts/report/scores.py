@@ -53,7 +53,7 @@ class Score:
     examples: int
     """Evaluated examples."""
     checkpoint: str
-    """`last`, `best` (on English dev data), or `base`."""
+    """`last`, `best` (on English dev data), `averaged`, or `base`."""
     evaluation: str
     """Address of the stage that measured it; trials may share one."""
 

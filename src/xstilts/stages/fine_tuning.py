@@ -4,7 +4,7 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from xstilts.core.configs import TaskTraining, TrainingConfig
 from xstilts.core.results import CheckpointFacts, TrainingFacts
@@ -24,7 +24,7 @@ def fine_tune(
     Writes `checkpoints/last` and `checkpoints/best`, each an encoder in the hub's format with its tokenizer and heads.
     """
     from xstilts.training.development import TaskData
-    from xstilts.training.loop import Budget, fit
+    from xstilts.training.loop import Budget
 
     tasks = [
         TaskData(
@@ -40,23 +40,33 @@ def fine_tune(
         for task, known in ((task, registry.get(task.task)) for task in config.tasks)
     ]
     budget = config.budget
-    result = fit(
+    return train(
+        bench,
         encoder=bench.fetch_encoder(encoder, config.checkpoint).folder,
         tasks=tasks,
         budget=Budget(epochs=Decimal(budget.epochs) if budget.epochs else None, steps=budget.steps),
         seed=config.seed,
         settings=config.settings,
+    )
+
+
+def train(bench: Bench, **work: Any) -> TrainingFacts:
+    """`fit` with that work, on the bench: resumed, watched, stopped and kept."""
+    from xstilts.training.loop import fit
+
+    result = fit(
+        **work,
         workdir=bench.scratch / "training",
         resume=bench.resume_point(),
-        checkpoint_due=every(bench.checkpoint_seconds),
+        checkpoint_due=_every(bench.checkpoint_seconds),
         on_checkpoint=bench.save_checkpoint,
         on_progress=lambda at: bench.report(Progress(at.step, at.steps, f"loss {at.loss:.3f}")),
         should_stop=bench.should_stop,
     )
-    return keep(result, bench)
+    return _keep(result, bench)
 
 
-def every(seconds: float) -> Callable[[int], bool]:
+def _every(seconds: float) -> Callable[[int], bool]:
     """True once in so many seconds; when it falls changes nothing in the result."""
     due = time.monotonic() + seconds
 
@@ -71,7 +81,7 @@ def every(seconds: float) -> Callable[[int], bool]:
     return is_due
 
 
-def keep(result: "FitResult", bench: Bench) -> TrainingFacts:
+def _keep(result: "FitResult", bench: Bench) -> TrainingFacts:
     """Puts the checkpoints into the artifact, and says what is to be known of them."""
     checkpoints = []
     for name, saved in sorted(result.checkpoints.items()):

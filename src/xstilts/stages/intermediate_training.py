@@ -11,7 +11,7 @@ from xstilts.stages.data_scaling import read_subset
 from xstilts.stages.fine_tuning import fine_tune
 from xstilts.tasks.examples import Example
 
-VERSION = 2
+VERSION = 3
 
 
 def run(config: TrainingConfig, inputs: Mapping[str, str], bench: Bench) -> TrainingFacts:

@@ -33,7 +33,7 @@ class Checkpoint:
     """Weights that a training stage keeps. They stay in the store; the server learns where they are."""
 
     name: str
-    """`last` or `best`."""
+    """`last`, `best` or `averaged`."""
     step: int
     uri: str
     digest: str

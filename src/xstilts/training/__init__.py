@@ -10,6 +10,7 @@ from xstilts.training.inference import PredictionRow, predict
 from xstilts.training.initialization import init_model
 from xstilts.training.loop import Budget, FitResult, Progress, SavedModel, fit
 from xstilts.training.retrieval import retrieve
+from xstilts.training.streams import TextData
 
 __all__ = [
     "Budget",
@@ -19,6 +20,7 @@ __all__ = [
     "Progress",
     "SavedModel",
     "TaskData",
+    "TextData",
     "fit",
     "init_model",
     "load_encoder",

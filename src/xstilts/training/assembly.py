@@ -17,18 +17,27 @@ from xstilts.training.tokenizer import Tokenizer
 
 
 def build_model(
-    encoder: Path, tasks: Sequence[TaskData], tokenizer: Tokenizer, *, seed: int, settings: TrainingSettings
+    encoder: Path,
+    tasks: Sequence[TaskData],
+    tokenizer: Tokenizer,
+    *,
+    seed: int,
+    settings: TrainingSettings,
+    text: bool = False,
 ) -> MultiTaskModel:
     """The encoder with a fresh head a task; torch's generators are seeded before the heads are made.
 
+    For `text` there is a head for masked language modelling too: the one of the encoder's file, else a fresh one.
+
     Raises UserError for tasks that cannot be trained, or an encoder too small for tokenizer or settings.
     """
-    _check_tasks(tasks)
+    _check_tasks(tasks, text=text)
     dropout = float(settings.dropout)
-    loaded, _ = load_encoder(encoder, dropout=dropout)
+    loaded, report = load_encoder(encoder, dropout=dropout)
     check_sizes(loaded, tokenizer, settings, folder=encoder)
     torch.manual_seed(seed)
-    return MultiTaskModel(loaded, [_spec(task, settings) for task in tasks], dropout=dropout)
+    specs = [_spec(task, settings) for task in tasks]
+    return MultiTaskModel(loaded, specs, dropout=dropout, language_model=report.language_model if text else None)
 
 
 def _spec(task: TaskData, settings: TrainingSettings) -> HeadSpec:
@@ -42,9 +51,9 @@ def _spec(task: TaskData, settings: TrainingSettings) -> HeadSpec:
     )
 
 
-def _check_tasks(tasks: Sequence[TaskData]) -> None:
+def _check_tasks(tasks: Sequence[TaskData], *, text: bool) -> None:
     names = [task.name for task in tasks]
-    if not tasks or len(set(names)) < len(names):
+    if not (tasks or text) or len(set(names)) < len(names):
         raise UserError(f"a training stage needs tasks of different names, not {names}")
     for task in tasks:
         if task.kind not in HEADS:

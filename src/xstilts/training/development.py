@@ -33,6 +33,9 @@ class TaskData:
     """Which published script's rules the metric follows, where scripts differ (see `xstilts.metrics.score`)."""
     weight: int | None = None
     """Share of the steps of a mixture, relative to those of the other tasks; the training rows by default."""
+    loss_scale: float = 1.0
+    gradient_accumulation: int | None = None
+    """Batches whose gradients make one optimizer step of the task; as in the settings by default."""
 
 
 class DevSet:

@@ -24,7 +24,8 @@ WEIGHTS = "model.safetensors"
 LAYOUTS = (WEIGHTS, f"{WEIGHTS}.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 """Where the hub's format keeps weights: one file or several, in safetensors or as a pickle of plain tensors."""
 FAMILIES = ("xlm-roberta", "xlm-roberta-xl")
-LEFTOVERS = ("lm_head.", "classifier.", "qa_outputs.", "pooler.", "score.", "embeddings.position_ids")
+LANGUAGE_MODEL = "lm_head."
+LEFTOVERS = (LANGUAGE_MODEL, "classifier.", "qa_outputs.", "pooler.", "score.", "embeddings.position_ids")
 """What a file may hold beyond the encoder: heads of other models, and buffers that transformers once saved."""
 SHOWN = 3
 
@@ -37,6 +38,8 @@ class LoadReport(NamedTuple):
     """What the file puts before the encoder's keys: `roberta.` or nothing."""
     leftovers: tuple[str, ...]
     """Keys of the file that no encoder has: heads."""
+    language_model: Mapping[str, Tensor]
+    """Weights of a head for masked language modelling, if the file has one; its output weights are the embeddings."""
 
 
 def load_encoder(folder: Path, *, dropout: float | None = None) -> tuple[PreTrainedModel, LoadReport]:
@@ -62,7 +65,7 @@ def save_encoder(
 ) -> None:
     """Writes what `AutoModel` and `AutoTokenizer` load; equal weights give equal bytes.
 
-    `instead` are weights, on the CPU, that take the place of the encoder's own.
+    `instead` are weights, on the CPU, that take the place of the encoder's own, or stand beside them (`lm_head.…`).
     """
     encoder.config.architectures = [type(encoder).__name__]
     (folder / "config.json").write_text(encoder.config.to_json_string(use_diff=False))
@@ -130,7 +133,12 @@ def _matched(
             f"{_listed('missing', missing)}; {_listed('unexpected', unexpected)}; {_listed('mismatched', mismatched)}"
         )
     state = {key: inside.get(key, torch.zeros_like(tensor)) for key, tensor in expected.items()}
-    return state, LoadReport(len(expected.keys() & inside.keys()), prefix, tuple(sorted(extra)))
+    language_model = {
+        key.removeprefix(LANGUAGE_MODEL): tensor
+        for key, tensor in weights.items()
+        if key.startswith(LANGUAGE_MODEL) and not key.startswith(f"{LANGUAGE_MODEL}decoder.")
+    }
+    return state, LoadReport(len(expected.keys() & inside.keys()), prefix, tuple(sorted(extra)), language_model)
 
 
 def _listed(what: str, names: Iterable[str]) -> str:

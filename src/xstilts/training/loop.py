@@ -1,13 +1,14 @@
-"""The training loop: an encoder, fresh heads, batches of one task or of several, and looks at English dev sets.
+"""The training loop: an encoder, fresh heads, batches of tasks and of text, and looks at English dev sets.
 
-A stage calls `fit` with examples in memory and a working folder; what comes out are model folders (`last` and `best`),
-a history and warnings. Storing them, and checkpoints on the way, is the caller's business, through the callbacks.
+A stage calls `fit` with data and a working folder; what comes out are model folders (`last`, `best` and `averaged`), a
+history and warnings. Storing them, and checkpoints on the way, is the caller's business, through the callbacks.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -19,16 +20,22 @@ from xstilts.api.training import TrainingSettings
 from xstilts.core.errors import DivergenceError, Preempted
 from xstilts.core.results import DevScores
 from xstilts.training.assembly import build_model
-from xstilts.training.batches import Feature, pack
-from xstilts.training.checkpoints import LoopState, load_training, save_training
+from xstilts.training.batches import pack
+from xstilts.training.checkpoints import Average, LoopState, load_training, save_training
 from xstilts.training.development import DevSet, TaskData
 from xstilts.training.execution import arithmetic, learning_rate, memory_of, parameter_groups, prepare
 from xstilts.training.model import save_model
-from xstilts.training.order import Order
+from xstilts.training.order import Turns, seed_of
+from xstilts.training.streams import Stream, TaskStream, TextData, TextStream
 from xstilts.training.tokenizer import Tokenizer
-from xstilts.training.vocabulary import WORDS, keep_occurring
+from xstilts.training.vocabulary import WORDS, OccurringWords, keep_occurring
 
-LAST, BEST = "last", "best"
+LAST, BEST, AVERAGED = "last", "best", "averaged"
+SNAPSHOTS = 10
+"""Weights that are averaged, at equal distances from the first tenth of the steps to the last step: Schmidt et al.
+2023, "Free Lunch", who take checkpoints at each tenth of the training."""
+EXPLOSION = 10.0
+"""A run whose mean loss grows to this many times that of its first look is lost."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,14 +45,18 @@ class Budget:
     epochs: Decimal | None = None
     steps: int | None = None
 
-    def resolve(self, *, rows: int, settings: TrainingSettings) -> int:
-        """Optimizer steps for that many training rows, of all tasks together; at least one."""
+    def resolve(self, *, rows: int, size: Fraction, settings: TrainingSettings, text: Fraction = Fraction(0)) -> int:
+        """Optimizer steps, at least one.
+
+        Epochs are passes over `rows` training rows, of all tasks together, of which a step takes `size` in the mean;
+        steps on text, which are that share of all, come on top. Steps are those of tasks and text.
+        """
         epochs = self.epochs
         if epochs is None and self.steps is None:
             epochs = Decimal(settings.epochs)
         limits = [] if self.steps is None else [self.steps]
         if epochs is not None:
-            limits.append(math.ceil(rows * epochs / settings.batch_size))
+            limits.append(math.ceil(math.ceil(rows * Fraction(epochs) / size) / (1 - text)))
         return max(1, min(limits))
 
 
@@ -73,10 +84,12 @@ class SavedModel(NamedTuple):
 class FitResult:
     steps: int
     examples: int
-    """Training examples seen, repeats counted."""
+    """Training examples seen, lines of text and repeats counted."""
     history: tuple[DevScores, ...]
     checkpoints: Mapping[str, SavedModel]
-    """`last`, and `best`: the highest mean of the tasks' headline metrics, the earlier one on a tie."""
+    """`last`; where there are tasks, `best`: the highest mean of their headline metrics, the earlier one on a tie (the
+    last where no task has dev rows); and
+    `averaged`: the mean of the weights at SNAPSHOTS steps."""
     degenerate: Mapping[str, str]
     """Task to the reason why its last dev answers are no better than a constant; empty if all is well."""
 
@@ -89,13 +102,14 @@ def fit(
     seed: int,
     settings: TrainingSettings,
     workdir: Path,
+    text: TextData | None = None,
     resume: Path | None = None,
     checkpoint_due: Callable[[int], bool] = lambda _: False,
     on_checkpoint: Callable[[Path, int], None] = lambda _, __: None,
     on_progress: Callable[[Progress], None] = lambda _: None,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> FitResult:
-    """Trains all tasks on one encoder and writes `workdir/last` and `workdir/best`.
+    """Trains all tasks, and masked language modelling of text, on one encoder and writes model folders to `workdir`.
 
     `on_checkpoint` gets a training checkpoint's folder, which the next one replaces, and its step: when
     `checkpoint_due(step)`, and when `should_stop()`, after which Preempted is raised. `resume` is such a folder; the
@@ -103,7 +117,7 @@ def fit(
 
     Raises UserError, CoverageError, DivergenceError, OutOfMemoryError, Preempted, IntegrityError.
     """
-    run = Run(encoder, tasks, budget, seed=seed, settings=settings, workdir=workdir)
+    run = Run(encoder, tasks, text, budget, seed=seed, settings=settings, workdir=workdir)
     if resume is not None:
         run.restore(resume)
     while run.state.step < run.state.steps:
@@ -126,80 +140,110 @@ class Run:
         self,
         encoder: Path,
         tasks: Sequence[TaskData],
+        text: TextData | None,
         budget: Budget,
         *,
         seed: int,
         settings: TrainingSettings,
         workdir: Path,
     ) -> None:
-        self.settings, self.workdir, self.tasks, self.encoder_folder = settings, workdir, tasks, encoder
+        self.settings, self.workdir, self.seed, self.encoder_folder = settings, workdir, seed, encoder
+        self.tasks = [task.name for task in tasks]
         self.device = prepare(settings)
-        self.tokenizer = Tokenizer.load(encoder)
-        self.model = build_model(encoder, tasks, self.tokenizer, seed=seed, settings=settings)
-        self.features: list[list[Feature]] = [
-            self.model.head(place).encode(self.tokenizer, task.train) for place, task in enumerate(tasks)
-        ]
+        tokenizer = Tokenizer.load(encoder)
+        self.model = build_model(encoder, tasks, tokenizer, text=text is not None, seed=seed, settings=settings)
+        features = [self.model.head(place).encode(tokenizer, task.train) for place, task in enumerate(tasks)]
         self.dev_sets = [
-            DevSet(task, place, self.model, self.tokenizer, rows=settings.dev_rows)
+            DevSet(task, place, self.model, tokenizer, rows=settings.dev_rows)
             for place, task in enumerate(tasks)
             if task.dev
         ]
-        self.words = keep_occurring(self.model.encoder, chain(*self.features, *(dev.features for dev in self.dev_sets)))
+        self.streams: list[Stream] = [
+            TaskStream(task, place, features[place], settings=settings, seed=seed) for place, task in enumerate(tasks)
+        ]
+        self.text = text and TextStream(text, len(tasks), tokenizer, settings=settings, seed=seed)
+        self.words: OccurringWords | None = None
+        if self.text:
+            self.streams.append(self.text)  # its loss reaches every word
+        else:
+            everything = chain(*features, *(dev.features for dev in self.dev_sets))
+            self.words = keep_occurring(self.model.encoder, everything)
         self.model.to(self.device)
-        rows = [len(task.train) for task in tasks]
-        self.state = LoopState(steps=budget.resolve(rows=sum(rows), settings=settings))
-        weights = [task.weight or len(task.train) for task in tasks]
-        self.order = Order(
-            rows=rows, batch_size=settings.batch_size, steps=self.state.steps, seed=seed, weights=weights
-        )
+        shares, ratio = _shares(tasks), text.ratio if text else Fraction(0)
+        size = sum((share * stream.size for share, stream in zip(shares, self.streams, strict=False)), Fraction(0))
+        steps = budget.resolve(rows=sum(len(task.train) for task in tasks), size=size, settings=settings, text=ratio)
+        self.state = LoopState(steps=steps)
+        weights = [*(share * (1 - ratio) for share in shares), *([ratio] if text else [])]
+        self.turns = Turns(steps=steps, seed=seed, weights=weights)
         groups = parameter_groups(self.model, weight_decay=float(settings.weight_decay))
         self.optimizer = torch.optim.AdamW(groups, lr=0.0, eps=float(settings.adam_epsilon), fused=True)
+        self.average: Average = {}
 
     def learning_rate(self, step: int) -> float:
         return learning_rate(step, steps=self.state.steps, settings=self.settings)
 
     def train_step(self) -> float:
-        """One batch of one task; its loss."""
+        """One optimizer step on one stream; its loss."""
         step = self.state.step
         rate = self.learning_rate(step)
-        task, rows = self.order[step]
-        batch = pack([self.features[task][row] for row in rows]).to(self.device)
+        turn = self.turns[step]
+        stream = self.streams[turn.stream]
+        batch = stream.batch(turn.number)
+        counts = self.model.scorer(stream.place).counts(batch)
         self.model.train()
         self.optimizer.zero_grad()
+        total = torch.zeros((), device=self.device)
         with memory_of(self.device, self.settings):
-            with arithmetic(self.device, self.settings):
-                loss = self.model(batch, task)
-            loss.backward()
+            for number in range(stream.passes):
+                # The numbers of dropout are a function of the step, so that no state of them must be kept.
+                torch.manual_seed(seed_of("dropout", self.seed, step, number))
+                part = pack(batch[number :: stream.passes]).to(self.device)
+                with arithmetic(self.device, self.settings):
+                    loss = self.model(part, stream.place, counts)
+                (loss * stream.loss_scale).backward()
+                total += loss.detach()
             norm = clip_grad_norm_(self.model.parameters(), float(self.settings.max_grad_norm))
             # An accelerator is waited for once in a step, here.
-            value, size = (float(number) for number in torch.stack((loss.detach(), norm)).cpu())
-            if not (math.isfinite(value) and math.isfinite(size)):
+            value, length = (float(number) for number in torch.stack((total, norm)).cpu())
+            if not (math.isfinite(value) and math.isfinite(length)):
                 raise DivergenceError(
-                    f"step {step + 1} of task {self.tasks[task].name}: loss {value}, gradient norm {size} at "
-                    f"learning rate {rate:.3g}; lower learningRate or raise warmupRatio"
+                    f"step {step + 1} of {stream.name}: loss {value}, gradient norm {length} at learning rate "
+                    f"{rate:.3g}; lower learningRate or raise warmupRatio"
                 )
             for group in self.optimizer.param_groups:
                 group["lr"] = rate
             self.optimizer.step()
         self._advance(step=step + 1, loss_sum=self.state.loss_sum + value, loss_count=self.state.loss_count + 1)
+        if self.tasks and step + 1 in (taken := snapshots(self.state.steps)):
+            self._average(taken.index(step + 1) + 1)
         return value
 
-    def look(self) -> dict[str, float]:
+    def look(self) -> Mapping[str, float]:
         """Scores on all dev sets; the model is kept if it is the best so far."""
-        scores: dict[str, float] = {}
-        for dev in self.dev_sets:
-            scores |= dev.look(self.model, self.settings)
-        now = DevScores(step=self.state.step, loss=self.state.loss_sum / self.state.loss_count, scores=scores)
-        self._advance(loss_sum=0.0, loss_count=0, history=(*self.state.history, now))
+        now = DevScores(step=self.state.step, loss=self.state.loss_sum / self.state.loss_count, scores=self._scores())
+        history = (*self.state.history, now)
+        if now.loss > EXPLOSION * history[0].loss:
+            raise DivergenceError(
+                f"step {now.step}: the mean loss is {now.loss:.3g} after {history[0].loss:.3g} at the first look; "
+                "lower learningRate or raise warmupRatio"
+            )
+        self._advance(loss_sum=0.0, loss_count=0, history=history)
         if self.dev_sets and (self.state.best is None or self._mean(now) > self._mean(self.state.best)):
             self._advance(best=now)
-            self._save_model(BEST)
-        return scores
+            self._save_model(BEST, [now.step])
+        return now.scores
 
     def save(self) -> Path:
         """A training checkpoint."""
         folder = self.workdir / "checkpoint"
-        save_training(folder, model=self.model, optimizer=self.optimizer, state=self.state, best=self.workdir / BEST)
+        save_training(
+            folder,
+            model=self.model,
+            optimizer=self.optimizer,
+            average=self.average,
+            state=self.state,
+            best=self.workdir / BEST,
+        )
         return folder
 
     def restore(self, folder: Path) -> None:
@@ -207,36 +251,68 @@ class Run:
             folder,
             model=self.model,
             optimizer=self.optimizer,
+            average=self.average,
             best=self.workdir / BEST,
             steps=self.state.steps,
         )
 
     def finish(self) -> FitResult:
-        last = self.state.history[-1]
-        if not self.dev_sets:
-            self._advance(best=last)
-            self._save_model(BEST)
-        best = self.state.best or last
+        last, steps = self.state.history[-1], self.state.steps
+        checkpoints = {LAST: SavedModel(self._save_model(LAST, [steps]), last.step, last.scores)}
+        degenerate = {dev.name: reason for dev in self.dev_sets if (reason := dev.degenerate())}
+        if self.tasks:
+            best = self.state.best or last
+            folder = self.workdir / BEST if self.state.best else self._save_model(BEST, [steps])
+            checkpoints[BEST] = SavedModel(folder, best.step, best.scores)
+            for name, weight in self.model.named_parameters():
+                weight.data.copy_(self.average[name])
+            checkpoints[AVERAGED] = SavedModel(self._save_model(AVERAGED, snapshots(steps)), last.step, self._scores())
         return FitResult(
-            steps=self.state.steps,
-            examples=self.state.steps * self.settings.batch_size,
+            steps=steps,
+            examples=sum(count * stream.size for count, stream in zip(self.turns.counts(), self.streams, strict=False)),
             history=self.state.history,
-            checkpoints={
-                LAST: SavedModel(self._save_model(LAST), last.step, last.scores),
-                BEST: SavedModel(self.workdir / BEST, best.step, best.scores),
-            },
-            degenerate={dev.name: reason for dev in self.dev_sets if (reason := dev.degenerate())},
+            checkpoints=checkpoints,
+            degenerate=degenerate,
         )
+
+    def _scores(self) -> dict[str, float]:
+        scores: dict[str, float] = self.text.perplexities(self.model, self.settings) if self.text else {}
+        for dev in self.dev_sets:
+            scores |= dev.look(self.model, self.settings)
+        return scores
 
     def _mean(self, scores: DevScores) -> float:
         return sum(scores.scores[dev.headline] for dev in self.dev_sets) / len(self.dev_sets)
 
-    def _save_model(self, name: str) -> Path:
-        rates = (self.learning_rate(step) for step in range(self.state.step))
-        decay = math.prod(1 - rate * float(self.settings.weight_decay) for rate in rates)
-        words = {WORDS: self.words.whole(decay=decay)}
-        save_model(self.model, self.workdir / name, tokenizer_from=self.encoder_folder, instead=words)
+    def _average(self, number: int) -> None:
+        """Takes the weights into their running mean, as the `number`-th."""
+        for name, weight in self.model.named_parameters():
+            mean = self.average.setdefault(name, torch.zeros_like(weight))
+            mean.lerp_(weight.detach(), 1 / number)
+
+    def _save_model(self, name: str, steps: Sequence[int]) -> Path:
+        """Writes the weights, which are those of that step, or the mean of those of several."""
+        instead = {}
+        if self.words:
+            instead[WORDS] = self.words.whole(decay=sum(map(self._decay, steps)) / len(steps))
+        save_model(self.model, self.workdir / name, tokenizer_from=self.encoder_folder, instead=instead)
         return self.workdir / name
+
+    def _decay(self, steps: int) -> float:
+        """What is left by then of a weight that has no gradient."""
+        rates = (self.learning_rate(step) for step in range(steps))
+        return math.prod(1 - rate * float(self.settings.weight_decay) for rate in rates)
 
     def _advance(self, **changes: object) -> None:
         self.state = self.state.model_copy(update=changes)
+
+
+def snapshots(steps: int) -> list[int]:
+    """Steps after which the weights are taken into the average, ascending."""
+    return sorted({math.ceil(steps * number / SNAPSHOTS) for number in range(1, SNAPSHOTS + 1)})
+
+
+def _shares(tasks: Sequence[TaskData]) -> list[Fraction]:
+    """Of the steps on tasks, each task's: by its weight, or else its rows."""
+    weights = [task.weight or len(task.train) for task in tasks]
+    return [Fraction(weight, sum(weights)) for weight in weights]

@@ -9,32 +9,18 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from xstilts.core.errors import UserError
+from xstilts.training.batches import Feature
+from xstilts.training.heads.language_model import HiddenTokens
 from xstilts.training.order import generator
-from xstilts.training.tokenizer import Tokenizer
+from xstilts.training.tokenizer import Tokenizer, tokens_of
 
 MASK = "<mask>"
 MASKED, RANDOM = 0.8, 0.1
 """Of the tokens to predict 80 % become `<mask>`, 10 % another one, and 10 % stay (Devlin et al. 2019, section 3.1)."""
 
 Ids = npt.NDArray[np.int64]
-
-
-class MaskedTokens(NamedTuple):
-    """A batch as the encoder sees it, and what it should say."""
-
-    ids: Tensor
-    """[tokens] int64."""
-    places: Tensor
-    """[tokens] bool: tokens to predict."""
-    targets: Tensor
-    """[places] int64: the tokens that were there, in order."""
-
-    def to(self, device: torch.device) -> "MaskedTokens":
-        return MaskedTokens(self.ids.to(device), self.places.to(device), self.targets.to(device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,20 +37,22 @@ class Masking:
         """Raises UserError where the tokenizer has no `<mask>`."""
         mask = tokenizer.backend.token_to_id(MASK)
         if mask is None:
-            raise UserError(f"tokenizer.json has no {MASK}: pretraining needs the tokenizer of a masked language model")
+            raise UserError(f"tokenizer.json has no {MASK}: training on text needs that of a masked language model")
         special = (tokenizer.start, tokenizer.pad, tokenizer.end, tokenizer.unknown, mask)
         return cls(probability=probability, mask=mask, ordinary=np.setdiff1d(np.arange(tokenizer.size), special))
 
-    def __call__(self, ids: Tensor, *, stream: Sequence[str | int]) -> MaskedTokens:
-        """`ids` with some tokens hidden; `stream` names the random numbers."""
-        random, tokens = generator(*stream), ids.numpy()
+    def __call__(self, lines: Sequence[Feature], *, stream: Sequence[str | int]) -> list[Feature]:
+        """The lines, a sequence each, with some tokens hidden; `stream` names the random numbers."""
+        random = generator(*stream)
+        lengths = [len(line.sequences[0]) for line in lines]
+        tokens = np.concatenate([line.sequences[0] for line in lines]).astype(np.int64)
         places = np.isin(tokens, self.ordinary) & (random.random(tokens.shape) < self.probability)
-        targets = tokens[places]
-        return MaskedTokens(
-            torch.from_numpy(self._hidden(tokens, places, random)),
-            torch.from_numpy(places),
-            torch.from_numpy(targets),
-        )
+        shown = self._hidden(tokens, places, random)
+        ends = np.cumsum(lengths)
+        return [
+            _feature(tokens[begin:end], shown[begin:end], places[begin:end])
+            for begin, end in zip(ends - lengths, ends, strict=True)
+        ]
 
     def _hidden(self, tokens: Ids, places: npt.NDArray[np.bool_], random: np.random.Generator) -> Ids:
         targets = tokens[places]
@@ -74,6 +62,10 @@ class Masking:
         hidden = tokens.copy()
         hidden[places] = shown
         return hidden
+
+
+def _feature(tokens: Ids, shown: Ids, places: npt.NDArray[np.bool_]) -> Feature:
+    return Feature((tokens_of(shown.tolist()),), HiddenTokens(np.flatnonzero(places), tokens[places]))
 
 
 class Line(NamedTuple):

@@ -16,9 +16,10 @@ from transformers import PreTrainedModel
 from xstilts.api.base import Model
 from xstilts.core.errors import CoverageError, UserError
 from xstilts.training.batches import Batch
-from xstilts.training.encoders import load_encoder, save_encoder
+from xstilts.training.encoders import LANGUAGE_MODEL, load_encoder, save_encoder
 from xstilts.training.folders import replacing
 from xstilts.training.heads import HEADS, Head, HeadSpec
+from xstilts.training.heads.language_model import LanguageModelHead
 from xstilts.training.packed import token_states
 
 HEADS_WEIGHTS = "heads.safetensors"
@@ -33,29 +34,46 @@ class HeadsDocument(Model):
 
 
 class MultiTaskModel(nn.Module):
-    """A shared encoder and one head a task, which are told apart by their place."""
+    """A shared encoder with a head a task, told apart by their place, and a head for masked language modelling."""
 
-    def __init__(self, encoder: PreTrainedModel, specs: Sequence[HeadSpec], *, dropout: float) -> None:
+    def __init__(
+        self,
+        encoder: PreTrainedModel,
+        specs: Sequence[HeadSpec],
+        *,
+        dropout: float,
+        language_model: Mapping[str, Tensor] | None = None,
+    ) -> None:
+        """`language_model` as by `LanguageModelHead`; None leaves that head out. Its place is after the tasks'."""
         super().__init__()
         self.encoder = encoder
         size = encoder.config.hidden_size
         self.heads = nn.ModuleList(HEADS[spec.kind](spec, hidden_size=size, dropout=dropout) for spec in specs)
+        self.language_model = None if language_model is None else LanguageModelHead(encoder, language_model)
 
     def head(self, task: int) -> Head:
         head = self.heads[task]
         assert isinstance(head, Head)
         return head
 
-    def states(self, batch: Batch, task: int) -> Tensor:
-        """[places, hidden]: the encoder's last layer, where the task's head reads it."""
-        places = self.head(task).places(batch)
+    def scorer(self, place: int) -> Head | LanguageModelHead:
+        """What turns states into a loss."""
+        if place < len(self.heads):
+            return self.head(place)
+        assert self.language_model is not None
+        return self.language_model
+
+    def states(self, batch: Batch, place: int) -> Tensor:
+        """[places, hidden]: the encoder's last layer, where the head reads it."""
+        places = self.scorer(place).places(batch)
         if isinstance(places, Tensor):
             places = places.to(batch.ids.device)
         return token_states(self.encoder, batch, places=places)
 
-    def forward(self, batch: Batch, task: int) -> Tensor:
-        """The loss of the task's head: a scalar."""
-        return self.head(task).loss(self.states(batch, task), batch.features)
+    def forward(self, batch: Batch, place: int, counts: Sequence[int] | None = None) -> Tensor:
+        """The head's loss: a scalar. `counts` are those of the whole of which the batch is a part."""
+        head = self.scorer(place)
+        return head.loss(self.states(batch, place), batch.features, counts or head.counts(batch.features))
 
 
 def save_model(
@@ -63,11 +81,17 @@ def save_model(
 ) -> None:
     """Writes the folder, complete or not at all; equal weights give equal bytes. `instead` as by `save_encoder`."""
     document = HeadsDocument(heads=tuple(model.head(task).spec for task in range(len(model.heads))))
+    beside = {f"{LANGUAGE_MODEL}{name}": weight for name, weight in _weights(model.language_model).items()}
     with replacing(folder) as draft:
-        save_encoder(model.encoder, draft, tokenizer_from=tokenizer_from, instead=instead)
-        weights = {name: weight.detach().cpu().contiguous() for name, weight in model.heads.state_dict().items()}
-        save_file(weights, draft / HEADS_WEIGHTS)
-        (draft / HEADS_DOCUMENT).write_text(document.model_dump_json(indent=2) + "\n")
+        save_encoder(model.encoder, draft, tokenizer_from=tokenizer_from, instead={**beside, **(instead or {})})
+        if document.heads:
+            save_file(_weights(model.heads), draft / HEADS_WEIGHTS)
+            (draft / HEADS_DOCUMENT).write_text(document.model_dump_json(indent=2) + "\n")
+
+
+def _weights(module: nn.Module | None) -> dict[str, Tensor]:
+    state = {} if module is None else module.state_dict()
+    return {name: weight.detach().cpu().contiguous() for name, weight in state.items()}
 
 
 def load_model(folder: Path) -> MultiTaskModel:

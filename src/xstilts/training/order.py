@@ -1,22 +1,34 @@
 """Which examples a step trains on: a pure function of the seed and the step, so that resuming needs no state.
 
-Every task walks its own permutations of its rows, one after the other; with several tasks each step draws one of them
-with a probability proportional to its weight, which is its rows by default (jiant's `ProportionalMultiTaskSampler`,
-the paper's choice).
+Each step draws one stream (a task, or text) with a probability proportional to its weight; a task walks its own
+permutations of its rows, one after the other. Weights are the rows by default (jiant's
+`ProportionalMultiTaskSampler`, the paper's choice).
 """
 
 import hashlib
 from collections.abc import Sequence
+from fractions import Fraction
 from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
+
+Rows = npt.NDArray[np.int64]
 
 
 def generator(*parts: str | int) -> np.random.Generator:
     """An independent stream of random numbers for each name."""
-    seed = hashlib.sha256("\0".join(str(part) for part in parts).encode()).digest()
-    return np.random.Generator(np.random.PCG64(int.from_bytes(seed, "big")))
+    return np.random.Generator(np.random.PCG64(int.from_bytes(_hash(parts), "big")))
+
+
+def seed_of(*parts: str | int) -> int:
+    """A seed of 63 bits for each name, for torch's generators."""
+    return int.from_bytes(_hash(parts)[:8], "big") >> 1
+
+
+def _hash(parts: Sequence[str | int]) -> bytes:
+    return hashlib.sha256("\0".join(str(part) for part in parts).encode()).digest()
 
 
 def sample(name: str, *, rows: int, size: int) -> list[int]:
@@ -26,35 +38,49 @@ def sample(name: str, *, rows: int, size: int) -> list[int]:
     return sorted(generator("sample", name).permutation(rows)[:size].tolist())
 
 
-class Draw(NamedTuple):
-    """The batch of one step."""
+class Turn(NamedTuple):
+    """Whose step it is, and how many that stream has had before."""
 
-    task: int
-    rows: list[int]
+    stream: int
+    number: int
 
 
-class Order:
-    """The batches of a training run."""
+class Turns:
+    """The streams of all steps of a run."""
 
-    def __init__(
-        self, *, rows: Sequence[int], batch_size: int, steps: int, seed: int, weights: Sequence[int] | None = None
-    ) -> None:
-        """`rows` and `weights` (the rows by default) have one number a task, each at least 1."""
-        self._rows, self._batch_size, self._seed = rows, batch_size, seed
-        shares = np.asarray(weights or rows) / sum(weights or rows)
-        self._tasks = generator("tasks", seed).choice(len(rows), size=steps, p=shares)
-        self._permutation = lru_cache(maxsize=2 * len(rows))(self._shuffled)
+    def __init__(self, *, steps: int, seed: int, weights: Sequence[int | Fraction]) -> None:
+        """`weights` has one number a stream, at least one of them above 0."""
+        shares = np.array([float(Fraction(weight) / sum(map(Fraction, weights))) for weight in weights])
+        self._streams = generator("tasks", seed).choice(len(shares), size=steps, p=shares).astype(np.int32)
+        self._numbers = np.empty(steps, dtype=np.int32)
+        for stream in range(len(shares)):
+            own = self._streams == stream
+            self._numbers[own] = np.arange(own.sum())
 
-    def __getitem__(self, step: int) -> Draw:
-        """The batch that leads from `step` to `step + 1`; always full, across the ends of passes."""
-        task = int(self._tasks[step])
-        turn = int(np.count_nonzero(self._tasks[:step] == task))
-        begin = turn * self._batch_size
-        return Draw(task, [self._row(task, place) for place in range(begin, begin + self._batch_size)])
+    def __getitem__(self, step: int) -> Turn:
+        """Of the step that leads from `step` to `step + 1`."""
+        return Turn(int(self._streams[step]), int(self._numbers[step]))
 
-    def _row(self, task: int, place: int) -> int:
-        epoch, position = divmod(place, self._rows[task])
-        return int(self._permutation(task, epoch)[position])
+    def counts(self) -> list[int]:
+        """Steps of each stream in the whole run."""
+        return [int(count) for count in np.bincount(self._streams)]
 
-    def _shuffled(self, task: int, epoch: int) -> "np.ndarray[tuple[int], np.dtype[np.int64]]":
-        return generator("rows", self._seed, task, epoch).permutation(self._rows[task])
+
+class Walk:
+    """The batches of one task: always full, across the ends of passes."""
+
+    def __init__(self, *, rows: int, size: int, seed: int, task: int) -> None:
+        """`size` rows a batch out of `rows`, at least 1; `task` tells the tasks of a mixture apart."""
+        self._rows, self._size, self._seed, self._task = rows, size, seed, task
+        self._permutation = lru_cache(maxsize=2)(self._shuffled)
+
+    def __getitem__(self, number: int) -> list[int]:
+        begin = number * self._size
+        return [self._row(place) for place in range(begin, begin + self._size)]
+
+    def _row(self, place: int) -> int:
+        epoch, position = divmod(place, self._rows)
+        return int(self._permutation(epoch)[position])
+
+    def _shuffled(self, epoch: int) -> Rows:
+        return generator("rows", self._seed, self._task, epoch).permutation(self._rows)

@@ -61,8 +61,12 @@ class Head(nn.Module, ABC):
         """The tokens whose states `loss` and `answers` want, on the CPU; the encoder may leave out all others."""
 
     @abstractmethod
-    def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
-        """Mean cross-entropy: a scalar."""
+    def counts(self, features: Sequence[Feature]) -> tuple[int, ...]:
+        """Terms of each part of the loss."""
+
+    @abstractmethod
+    def loss(self, states: Tensor, features: Sequence[Feature], counts: Sequence[int]) -> Tensor:
+        """Sum over the parts of (sum of cross-entropies / counts): a scalar."""
 
     @abstractmethod
     def answers(self, states: Tensor, features: Sequence[Feature]) -> list[Prediction]:

@@ -33,9 +33,12 @@ class ClassificationHead(Head):
     def places(self, batch: Batch) -> Tensor:
         return torch.tensor(batch.starts)
 
-    def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
+    def counts(self, features: Sequence[Feature]) -> tuple[int, ...]:
+        return (sum(feature.target != UNKNOWN for feature in features),)
+
+    def loss(self, states: Tensor, features: Sequence[Feature], counts: Sequence[int]) -> Tensor:
         labels = torch.tensor([feature.target for feature in features], device=states.device)
-        return cross_entropy(self.scores(states), labels, ignore_index=UNKNOWN)
+        return cross_entropy(self.scores(states), labels, ignore_index=UNKNOWN, reduction="sum") / max(1, counts[0])
 
     def answers(self, states: Tensor, features: Sequence[Feature]) -> list[str]:
         best: list[int] = self.scores(states).argmax(dim=-1).tolist()

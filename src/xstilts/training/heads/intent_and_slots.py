@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy
 from xstilts.tasks.examples import IntentAndSlots
 from xstilts.training.batches import Batch, Feature
 from xstilts.training.heads.base import UNKNOWN, Head, SentenceScores
-from xstilts.training.heads.tagging import WordTarget, word_answers, word_feature, word_loss, word_places
+from xstilts.training.heads.tagging import WordTarget, word_answers, word_count, word_feature, word_loss, word_places
 from xstilts.training.tokenizer import Tokenizer
 
 
@@ -52,11 +52,21 @@ class IntentAndSlotsHead(Head):
         firsts = [starts[number] for number in accumulate(counts[:-1], initial=0)]
         return torch.tensor(firsts + word_places(batch, [feature.target.words for feature in batch.features]))
 
-    def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
+    def counts(self, features: Sequence[Feature]) -> tuple[int, ...]:
+        return (
+            sum(feature.target.intent != UNKNOWN for feature in features),
+            word_count(feature.target.words for feature in features),
+        )
+
+    def loss(self, states: Tensor, features: Sequence[Feature], counts: Sequence[int]) -> Tensor:
         intents = torch.tensor([feature.target.intent for feature in features], device=states.device)
-        intent_loss = cross_entropy(self.intent_scores(states[: len(features)]), intents, ignore_index=UNKNOWN)
+        intent_loss = cross_entropy(
+            self.intent_scores(states[: len(features)]), intents, ignore_index=UNKNOWN, reduction="sum"
+        )
         words = [feature.target.words for feature in features]
-        return intent_loss + word_loss(self._slots(states[len(features) :]), words)
+        return intent_loss / max(1, counts[0]) + word_loss(self._slots(states[len(features) :]), words) / max(
+            1, counts[1]
+        )
 
     def answers(self, states: Tensor, features: Sequence[Feature]) -> list[Parse]:
         words = [feature.target.words for feature in features]

@@ -33,9 +33,12 @@ class MultipleChoiceHead(Head):
     def places(self, batch: Batch) -> Tensor:
         return torch.tensor(batch.starts)
 
-    def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
+    def counts(self, features: Sequence[Feature]) -> tuple[int, ...]:
+        return (len(features),)
+
+    def loss(self, states: Tensor, features: Sequence[Feature], counts: Sequence[int]) -> Tensor:
         labels = torch.tensor([feature.target for feature in features], device=states.device)
-        return cross_entropy(self._by_example(states, features), labels)
+        return cross_entropy(self._by_example(states, features), labels, reduction="sum") / max(1, counts[0])
 
     def answers(self, states: Tensor, features: Sequence[Feature]) -> list[int]:
         best: list[int] = self._by_example(states, features).argmax(dim=-1).tolist()

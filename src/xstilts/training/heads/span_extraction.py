@@ -90,11 +90,16 @@ class SpanExtractionHead(Head):
     def places(self, batch: Batch) -> Places:
         return ALL
 
-    def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
+    def counts(self, features: Sequence[Feature]) -> tuple[int, ...]:
+        return (2 * sum(len(feature.sequences) for feature in features),)
+
+    def loss(self, states: Tensor, features: Sequence[Feature], counts: Sequence[int]) -> Tensor:
         """Mean of the losses of starts and ends over all windows."""
         scores = self._scores(states, features)
         spans = torch.tensor([span for feature in features for span in feature.target.spans])
-        return cross_entropy(scores.transpose(1, 2).flatten(0, 1), spans.flatten().to(states.device))
+        return cross_entropy(
+            scores.transpose(1, 2).flatten(0, 1), spans.flatten().to(states.device), reduction="sum"
+        ) / max(1, counts[0])
 
     def answers(self, states: Tensor, features: Sequence[Feature]) -> list[str]:
         rows = iter(self._scores(states, features).cpu().numpy())

@@ -1,7 +1,7 @@
 """Tagging: every word is labelled at its first token. Long sentences become several windows, so no word is lost."""
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import torch
@@ -46,8 +46,11 @@ class TaggingHead(Head):
     def places(self, batch: Batch) -> Tensor:
         return torch.tensor(word_places(batch, [feature.target for feature in batch.features]))
 
-    def loss(self, states: Tensor, features: Sequence[Feature]) -> Tensor:
-        return word_loss(self._scores(states), [feature.target for feature in features])
+    def counts(self, features: Sequence[Feature]) -> tuple[int, ...]:
+        return (word_count(feature.target for feature in features),)
+
+    def loss(self, states: Tensor, features: Sequence[Feature], counts: Sequence[int]) -> Tensor:
+        return word_loss(self._scores(states), [feature.target for feature in features]) / max(1, counts[0])
 
     def answers(self, states: Tensor, features: Sequence[Feature]) -> list[list[str]]:
         targets = [feature.target for feature in features]
@@ -95,9 +98,13 @@ def word_places(batch: Batch, targets: Sequence[WordTarget]) -> list[int]:
     return [start + place for start, places in zip(batch.starts, positions, strict=True) for place in places]
 
 
+def word_count(targets: "Iterable[WordTarget]") -> int:
+    return sum(label != UNKNOWN for target in targets for label in target.labels)
+
+
 def word_loss(scores: Tensor, targets: Sequence[WordTarget]) -> Tensor:
     labels = torch.tensor([label for target in targets for label in target.labels], device=scores.device)
-    return cross_entropy(scores, labels, ignore_index=UNKNOWN)
+    return cross_entropy(scores, labels, ignore_index=UNKNOWN, reduction="sum")
 
 
 def word_answers(scores: Tensor, targets: Sequence[WordTarget], names: Sequence[str]) -> list[list[str]]:
