@@ -208,14 +208,11 @@ class TestRepetition:
         assert checkpoints == [stop]
         assert [progress.step for progress in seen] == list(range(1, 13))
         assert contents(resumed) == contents(straight)
-        assert resumed == FitResult(
-            steps=straight.steps,
-            examples=straight.examples,
-            history=straight.history,
+        assert resumed == replace(
+            straight,
             checkpoints={
                 name: saved._replace(folder=tmp_path / "resumed" / name) for name, saved in straight.checkpoints.items()
             },
-            degenerate=straight.degenerate,
         )
 
     def test_a_mixture_with_text_killed_after_a_checkpoint_goes_on_from_it(

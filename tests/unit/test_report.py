@@ -333,7 +333,12 @@ def test_degenerate_runs_are_listed_with_the_trials_that_build_on_them() -> None
     trial = plan.trials[-1]
     assert trial.intermediate
     failed = TrainingFacts(
-        steps=10, examples=320, history=(), checkpoints=(), degenerate={"mnli": "always answers 'neutral'"}
+        steps=10,
+        examples=320,
+        trainable_parameters=1,
+        history=(),
+        checkpoints=(),
+        degenerate={"mnli": "always answers 'neutral'"},
     )
     results = report.collect(plan, {}, training={trial.intermediate: failed})
     assert [(d.trials, d.task, d.reason) for d in results.degenerate] == [

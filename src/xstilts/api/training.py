@@ -21,6 +21,13 @@ class Selection(StrEnum):
     BEST = "Best"  # highest headline metric on the English dev set; the earlier one on a tie
 
 
+class Tuning(StrEnum):
+    """Which weights are trained, besides those of the heads."""
+
+    FULL = "Full"
+    PREFIX = "Prefix"  # vectors before the keys and values of every layer; the encoder stays as it is
+
+
 class TrainingSettings(Model):
     """Everything that changes the numbers of a training stage besides data, budget and seed.
 
@@ -56,6 +63,10 @@ class TrainingSettings(Model):
     threads: int = Field(1, ge=1, le=256)
     """CPU threads of the stage: fixed, because sums change with the number of threads."""
     selection: Selection = Selection.BEST
+    tuning: Tuning = Tuning.FULL
+    """Prefix is for targets: deep prefixes of Tu et al. 2022 (arXiv 2210.12360), who train them at 0.001 to 0.01."""
+    prefix_length: int = Field(16, ge=1, le=512)
+    """Vectors before each layer's keys and values; with tuning Prefix only."""
 
 
 class PretrainingSettings(TrainingSettings):

@@ -50,6 +50,7 @@ class TrainingFacts(Model):
     steps: int
     examples: int
     """Training examples seen, repeats counted."""
+    trainable_parameters: int
     history: tuple[DevScores, ...]
     checkpoints: tuple[CheckpointFacts, ...]
     degenerate: dict[str, str]

@@ -91,6 +91,7 @@ def _keep(result: "FitResult", bench: Bench) -> TrainingFacts:
     return TrainingFacts(
         steps=result.steps,
         examples=result.examples,
+        trainable_parameters=result.trainable_parameters,
         history=result.history,
         checkpoints=tuple(checkpoints),
         degenerate=dict(result.degenerate),

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 from transformers import PreTrainedModel
 
-from xstilts.api.training import TrainingSettings
+from xstilts.api.training import TrainingSettings, Tuning
 from xstilts.core.errors import UserError
 from xstilts.tasks.examples import SpanExtraction
 from xstilts.training.development import TaskData
@@ -37,7 +37,13 @@ def build_model(
     check_sizes(loaded, tokenizer, settings, folder=encoder)
     torch.manual_seed(seed)
     specs = [_spec(task, settings) for task in tasks]
-    return MultiTaskModel(loaded, specs, dropout=dropout, language_model=report.language_model if text else None)
+    return MultiTaskModel(
+        loaded,
+        specs,
+        dropout=dropout,
+        language_model=report.language_model if text else None,
+        prefix_length=settings.prefix_length if settings.tuning is Tuning.PREFIX else 0,
+    )
 
 
 def _spec(task: TaskData, settings: TrainingSettings) -> HeadSpec:

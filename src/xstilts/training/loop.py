@@ -5,7 +5,7 @@ history and warnings. Storing them, and checkpoints on the way, is the caller's 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import torch
+from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from xstilts.api.training import TrainingSettings
@@ -85,6 +86,7 @@ class FitResult:
     steps: int
     examples: int
     """Training examples seen, lines of text and repeats counted."""
+    trainable_parameters: int
     history: tuple[DevScores, ...]
     checkpoints: Mapping[str, SavedModel]
     """`last`; where there are tasks, `best`: the highest mean of their headline metrics, the earlier one on a tie (the
@@ -162,10 +164,11 @@ class Run:
             TaskStream(task, place, features[place], settings=settings, seed=seed) for place, task in enumerate(tasks)
         ]
         self.text = text and TextStream(text, len(tasks), tokenizer, settings=settings, seed=seed)
+        self.trainable = sum(weight.numel() for _, weight in self._trained())
         self.words: OccurringWords | None = None
         if self.text:
             self.streams.append(self.text)  # its loss reaches every word
-        else:
+        elif self.model.prefix is None:
             everything = chain(*features, *(dev.features for dev in self.dev_sets))
             self.words = keep_occurring(self.model.encoder, everything)
         self.model.to(self.device)
@@ -264,12 +267,13 @@ class Run:
             best = self.state.best or last
             folder = self.workdir / BEST if self.state.best else self._save_model(BEST, [steps])
             checkpoints[BEST] = SavedModel(folder, best.step, best.scores)
-            for name, weight in self.model.named_parameters():
+            for name, weight in self._trained():
                 weight.data.copy_(self.average[name])
             checkpoints[AVERAGED] = SavedModel(self._save_model(AVERAGED, snapshots(steps)), last.step, self._scores())
         return FitResult(
             steps=steps,
             examples=sum(count * stream.size for count, stream in zip(self.turns.counts(), self.streams, strict=False)),
+            trainable_parameters=self.trainable,
             history=self.state.history,
             checkpoints=checkpoints,
             degenerate=degenerate,
@@ -284,9 +288,12 @@ class Run:
     def _mean(self, scores: DevScores) -> float:
         return sum(scores.scores[dev.headline] for dev in self.dev_sets) / len(self.dev_sets)
 
+    def _trained(self) -> Iterator[tuple[str, nn.Parameter]]:
+        return ((name, weight) for name, weight in self.model.named_parameters() if weight.requires_grad)
+
     def _average(self, number: int) -> None:
         """Takes the weights into their running mean, as the `number`-th."""
-        for name, weight in self.model.named_parameters():
+        for name, weight in self._trained():
             mean = self.average.setdefault(name, torch.zeros_like(weight))
             mean.lerp_(weight.detach(), 1 / number)
 

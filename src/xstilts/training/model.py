@@ -21,6 +21,7 @@ from xstilts.training.folders import replacing
 from xstilts.training.heads import HEADS, Head, HeadSpec
 from xstilts.training.heads.language_model import LanguageModelHead
 from xstilts.training.packed import token_states
+from xstilts.training.prefix import PREFIX_WEIGHTS, Prefix
 
 HEADS_WEIGHTS = "heads.safetensors"
 HEADS_DOCUMENT = "heads.json"
@@ -31,6 +32,8 @@ class HeadsDocument(Model):
 
     format: Literal[1] = 1
     heads: tuple[HeadSpec, ...]
+    prefix_length: int = 0
+    """Of the prefix in `prefix.safetensors`; 0 where there is none."""
 
 
 class MultiTaskModel(nn.Module):
@@ -43,13 +46,20 @@ class MultiTaskModel(nn.Module):
         *,
         dropout: float,
         language_model: Mapping[str, Tensor] | None = None,
+        prefix_length: int = 0,
     ) -> None:
-        """`language_model` as by `LanguageModelHead`; None leaves that head out. Its place is after the tasks'."""
+        """`language_model` as by `LanguageModelHead`; None leaves that head out. Its place is after the tasks'.
+
+        With a prefix the encoder's own weights get no gradient.
+        """
         super().__init__()
         self.encoder = encoder
         size = encoder.config.hidden_size
         self.heads = nn.ModuleList(HEADS[spec.kind](spec, hidden_size=size, dropout=dropout) for spec in specs)
         self.language_model = None if language_model is None else LanguageModelHead(encoder, language_model)
+        self.prefix = Prefix(encoder, prefix_length) if prefix_length else None
+        if self.prefix:
+            encoder.requires_grad_(False)
 
     def head(self, task: int) -> Head:
         head = self.heads[task]
@@ -68,7 +78,7 @@ class MultiTaskModel(nn.Module):
         places = self.scorer(place).places(batch)
         if isinstance(places, Tensor):
             places = places.to(batch.ids.device)
-        return token_states(self.encoder, batch, places=places)
+        return token_states(self.encoder, batch, places=places, prefix=self.prefix)
 
     def forward(self, batch: Batch, place: int, counts: Sequence[int] | None = None) -> Tensor:
         """The head's loss: a scalar. `counts` are those of the whole of which the batch is a part."""
@@ -80,10 +90,15 @@ def save_model(
     model: MultiTaskModel, folder: Path, *, tokenizer_from: Path, instead: Mapping[str, Tensor] | None = None
 ) -> None:
     """Writes the folder, complete or not at all; equal weights give equal bytes. `instead` as by `save_encoder`."""
-    document = HeadsDocument(heads=tuple(model.head(task).spec for task in range(len(model.heads))))
+    document = HeadsDocument(
+        heads=tuple(model.head(task).spec for task in range(len(model.heads))),
+        prefix_length=model.prefix.length if model.prefix else 0,
+    )
     beside = {f"{LANGUAGE_MODEL}{name}": weight for name, weight in _weights(model.language_model).items()}
     with replacing(folder) as draft:
         save_encoder(model.encoder, draft, tokenizer_from=tokenizer_from, instead={**beside, **(instead or {})})
+        if model.prefix:
+            save_file(_weights(model.prefix), draft / PREFIX_WEIGHTS)
         if document.heads:
             save_file(_weights(model.heads), draft / HEADS_WEIGHTS)
             (draft / HEADS_DOCUMENT).write_text(document.model_dump_json(indent=2) + "\n")
@@ -100,11 +115,13 @@ def load_model(folder: Path) -> MultiTaskModel:
         raise UserError(f"{folder} has no {HEADS_DOCUMENT}; evaluate a checkpoint of a training stage")
     document = HeadsDocument.model_validate_json((folder / HEADS_DOCUMENT).read_text())
     encoder, _ = load_encoder(folder)
-    model = MultiTaskModel(encoder, document.heads, dropout=0.0)
-    try:
-        model.heads.load_state_dict(load_file(folder / HEADS_WEIGHTS))
-    except RuntimeError as error:
-        raise CoverageError(
-            f"{folder}: {HEADS_WEIGHTS} does not hold the heads of {HEADS_DOCUMENT}: {error}"
-        ) from error
+    model = MultiTaskModel(encoder, document.heads, dropout=0.0, prefix_length=document.prefix_length)
+    parts: list[tuple[nn.Module, str]] = [(model.heads, HEADS_WEIGHTS)]
+    if model.prefix:
+        parts.append((model.prefix, PREFIX_WEIGHTS))
+    for part, file in parts:
+        try:
+            part.load_state_dict(load_file(folder / file))
+        except (RuntimeError, OSError) as error:
+            raise CoverageError(f"{folder}: {file} does not hold what {HEADS_DOCUMENT} says: {error}") from error
     return model.eval()

@@ -6,6 +6,7 @@ works on rectangles of sequences of like length. What nobody reads is not comput
 for, the feed-forward part of the last layer for other tokens than those asked for, and the pooler.
 """
 
+from itertools import repeat
 from typing import Any
 
 import torch
@@ -15,33 +16,43 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers import PreTrainedModel
 
 from xstilts.training.batches import Batch
+from xstilts.training.prefix import Prefix, prepended
 
 Places = Tensor | slice
 """Which tokens of a batch: their indices, a mask, or `ALL`."""
 ALL = slice(None)
 
 
-def token_states(encoder: PreTrainedModel, batch: Batch, *, places: Places = ALL, layers: int | None = None) -> Tensor:
+def token_states(
+    encoder: PreTrainedModel,
+    batch: Batch,
+    *,
+    places: Places = ALL,
+    layers: int | None = None,
+    prefix: Prefix | None = None,
+) -> Tensor:
     """[places, hidden]: what the encoder says of those tokens after its last layer, or after as many as `layers`.
 
-    Equal to transformers' `last_hidden_state`, or `hidden_states[layers]`, of each sequence alone.
+    Equal to transformers' `last_hidden_state`, or `hidden_states[layers]`, of each sequence alone; with a `prefix`, to
+    that with the prefix given as `past_key_values`.
     """
     modules: Any = encoder  # whose parts transformers leaves untyped
     # XLM-R counts positions from the padding's id on.
     positions = batch.positions + (encoder.config.pad_token_id + 1)
     states: Tensor = modules.embeddings(input_ids=batch.ids[None], position_ids=positions[None])[0]
     stack = list(modules.encoder.layer[:layers])
+    before = prefix.layers() if prefix else repeat(None)
     for layer in stack[:-1]:
-        states = _layer(layer, states, batch, ALL)
-    states = _layer(stack[-1], states, batch, places) if stack else states[places]
+        states = _layer(layer, states, batch, ALL, next(before))
+    states = _layer(stack[-1], states, batch, places, next(before)) if stack else states[places]
     if len(stack) == len(modules.encoder.layer):
         states = _norm(modules.encoder, "LayerNorm")(states)
     return states
 
 
-def _layer(layer: Any, states: Tensor, batch: Batch, places: Places) -> Tensor:
+def _layer(layer: Any, states: Tensor, batch: Batch, places: Places, prefix: Tensor | None) -> Tensor:
     """XLM-R normalizes after each half, inside of the two `output` modules; XLM-R XL before."""
-    context = _attention(layer.attention.self, _norm(layer.attention, "self_attn_layer_norm")(states), batch)
+    context = _attention(layer.attention.self, _norm(layer.attention, "self_attn_layer_norm")(states), batch, prefix)
     states = layer.attention.output(context[places], states[places])
     output: Tensor = layer.output(layer.intermediate(_norm(layer, "LayerNorm")(states)), states)
     return output
@@ -52,8 +63,8 @@ def _norm(module: nn.Module, name: str) -> nn.Module:
     return norm
 
 
-def _attention(module: Any, states: Tensor, batch: Batch) -> Tensor:
-    """[tokens, hidden]: each token attends to all tokens of its own sequence."""
+def _attention(module: Any, states: Tensor, batch: Batch, prefix: Tensor | None) -> Tensor:
+    """[tokens, hidden]: each token attends to all tokens of its own sequence, and to the prefix [2, length, hidden]."""
     parts = (module.query, module.key, module.value)
     weight, bias = torch.cat([part.weight for part in parts]), torch.cat([part.bias for part in parts])
     cells: Tensor = _Spread.apply(linear(states, weight, bias), batch.tokens, batch.cells)
@@ -63,11 +74,14 @@ def _attention(module: Any, states: Tensor, batch: Batch) -> Tensor:
         query, key, value = part.view(
             rectangle.rows, rectangle.width, 3, module.num_attention_heads, module.attention_head_size
         ).permute(2, 0, 3, 1, 4)
+        mask = rectangle.mask
+        if prefix is not None:
+            key, value, mask = prepended(prefix, key, value, rectangle)
         context = scaled_dot_product_attention(
             query,
             key,
             value,
-            attn_mask=rectangle.mask,
+            attn_mask=mask,
             dropout_p=module.dropout.p if module.training else 0.0,
             scale=module.scaling,
         )
