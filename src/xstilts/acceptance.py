@@ -148,13 +148,17 @@ def _needs(study: Study) -> Iterator[_Need]:
     """Unknown tasks are left for the planner to explain."""
     if pretraining := study.spec.pretraining:
         yield _Need(Source(pretraining.data, TEXT_SPLIT), pretraining.languages or (ENGLISH,), 0)
+    for recipe in study.spec.recipes:
+        if mlm := recipe.mlm:
+            yield _Need(Source(mlm.dataset, TEXT_SPLIT), mlm.languages or (ENGLISH,), 0)
     refs: list[TaskRef | TargetRef] = [*(task for recipe in study.spec.recipes for task in recipe.tasks)]
     for ref in [*refs, *study.spec.targets]:
         if spec := _specs().get(ref.name):
-            for source in (spec.train, spec.dev):
+            translation = (ref.translation,) if isinstance(ref, TaskRef) and ref.translation else ()
+            for source, languages in ((spec.train, (ENGLISH, *translation)), (spec.dev, (ENGLISH,))):
                 if source:
                     named = Source(ref.data or source.dataset, source.split)
-                    yield _Need(named, (ENGLISH,), spec.published_rows.get(source, 0))
+                    yield _Need(named, languages, spec.published_rows.get(source, 0))
             if isinstance(ref, TargetRef) and spec.test:
                 languages = ref.languages or spec.languages
                 yield _Need(spec.test, languages, spec.published_rows.get(spec.test, 0))

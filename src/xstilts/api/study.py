@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from xstilts.api.access import EngineSpec, SecretRef, StoreSpec, TrackingSpec
 from xstilts.api.base import DecimalString, Model
-from xstilts.api.training import PretrainingSettings, RetrievalSettings, TrainingSettings
+from xstilts.api.training import PretrainingSettings, RetrievalSettings, TrainingSettings, Tuning
 
 API_VERSION: Literal["xstilts.dev/v1alpha1"] = "xstilts.dev/v1alpha1"
 BASELINE = "baseline"
@@ -64,22 +64,23 @@ class ModelSpec(Model):
         return self
 
 
-class PretrainingSpec(Model):
-    """Phase one in small: masked-language-model training of the model on plain text, before everything else."""
+def _require_full(field: str, settings: TrainingSettings) -> None:
+    if settings.tuning is not Tuning.FULL:
+        raise ValueError(
+            f"{field}: {settings.tuning} keeps the encoder as it is, so nothing would be handed over; remove the "
+            "field, or write it under training.target"
+        )
 
-    data: TaskName = "text"
-    """Data set of plain text, a file a language."""
+
+class MaskedText(Model):
+    """Plain text that is drawn by language, and masked."""
+
     languages: tuple[Language, ...] | None = Field(None, min_length=1, max_length=128)
     """Languages to train on; all that the data set has where unset."""
-    steps: int = Field(ge=1)
-    """Optimizer steps."""
     smoothing: DecimalString = "0.3"
     """Exponent alpha: a language of n lines is drawn in proportion to n ** alpha (0.3 in Conneau et al. 2020)."""
     mask_probability: DecimalString = "0.15"
     """Share of the tokens to predict; of these 80 % are masked, 10 % exchanged and 10 % left."""
-    seed: Seed = 1
-    """One encoder comes out, which all training seeds of the study share."""
-    training: PretrainingSettings = PretrainingSettings()
 
     @model_validator(mode="after")
     def _within_bounds(self) -> Self:
@@ -91,6 +92,23 @@ class PretrainingSpec(Model):
         return self
 
 
+class PretrainingSpec(MaskedText):
+    """Phase one in small: masked-language-model training of the model on plain text, before everything else."""
+
+    data: TaskName = "text"
+    """Data set of plain text, a file a language."""
+    steps: int = Field(ge=1)
+    """Optimizer steps."""
+    seed: Seed = 1
+    """One encoder comes out, which all training seeds of the study share."""
+    training: PretrainingSettings = PretrainingSettings()
+
+    @model_validator(mode="after")
+    def _whole_encoder(self) -> Self:
+        _require_full("training.tuning", self.training)
+        return self
+
+
 class TaskRef(Model):
     """One intermediate task of a recipe."""
 
@@ -99,6 +117,16 @@ class TaskRef(Model):
     """Data set to train and select on instead of the task's own, such as `xnli` for `mnli`."""
     translation: Language | None = None
     """Train on the translation of the data into this language (same rows as the English subset)."""
+    loss_scale: DecimalString = "1"
+    """Factor of the task's loss, above 0."""
+    gradient_accumulation: int | None = Field(None, ge=1, le=4096)
+    """Batches whose gradients make one optimizer step of this task; as in the phase's settings where unset."""
+
+    @model_validator(mode="after")
+    def _learns(self) -> Self:
+        if Decimal(self.loss_scale) <= 0:
+            raise ValueError(f"lossScale: {self.loss_scale} is not above 0; 1 leaves the loss as it is")
+        return self
 
 
 class SamplingStrategy(StrEnum):
@@ -133,12 +161,19 @@ class Sampling(Model):
         return self
 
 
-class MlmStream(Model):
+class MlmStream(MaskedText):
     """A masked-language-model stream beside the tasks."""
 
     dataset: TaskName
+    """Data set of plain text, a file a language."""
     ratio: DecimalString
-    """Share of the optimizer steps that train on the stream."""
+    """Share of the optimizer steps that train on the stream: on top of the tasks' epochs, within a budget of steps."""
+
+    @model_validator(mode="after")
+    def _beside_tasks(self) -> Self:
+        if not 0 < Decimal(self.ratio) < 1:
+            raise ValueError(f"ratio: {self.ratio} is not between 0 and 1; remove mlm to train on tasks alone")
+        return self
 
 
 class Recipe(Model):
@@ -216,6 +251,13 @@ class PhaseSettings(TrainingSettings):
 class TrainingSpec(Model):
     intermediate: PhaseSettings = PhaseSettings()
     target: PhaseSettings = PhaseSettings()
+
+    @model_validator(mode="after")
+    def _whole_encoder(self) -> Self:
+        _require_full("intermediate.tuning", self.intermediate)
+        for i, override in enumerate(self.intermediate.per_task):
+            _require_full(f"intermediate.perTask[{i}].tuning", override)
+        return self
 
 
 class StageResources(Model):

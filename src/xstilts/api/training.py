@@ -19,13 +19,18 @@ class Selection(StrEnum):
 
     LAST = "Last"
     BEST = "Best"  # highest headline metric on the English dev set; the earlier one on a tie
+    AVERAGED = "Averaged"  # mean of the weights at each tenth of the steps (Schmidt et al. 2023, arXiv 2305.16834)
 
 
 class Tuning(StrEnum):
-    """Which weights are trained, besides those of the heads."""
+    """What is trained of the encoder.
+
+    Prefix, for targets alone: deep prefixes before the keys and values of every layer are trained, the encoder stays as
+    it is (Tu et al. 2022, arXiv 2210.12360).
+    """
 
     FULL = "Full"
-    PREFIX = "Prefix"  # vectors before the keys and values of every layer; the encoder stays as it is
+    PREFIX = "Prefix"
 
 
 class TrainingSettings(Model):
@@ -64,13 +69,13 @@ class TrainingSettings(Model):
     """CPU threads of the stage: fixed, because sums change with the number of threads."""
     selection: Selection = Selection.BEST
     tuning: Tuning = Tuning.FULL
-    """Prefix is for targets: deep prefixes of Tu et al. 2022 (arXiv 2210.12360), who train them at 0.001 to 0.01."""
+    """Learning rates of prefixes are higher, 0.001 to 0.01 in that paper: set learningRate too."""
     prefix_length: int = Field(16, ge=1, le=512)
-    """Vectors before each layer's keys and values; with tuning Prefix only."""
+    """Vectors before the keys and values of each layer; Prefix only."""
 
 
 class PretrainingSettings(TrainingSettings):
-    """Settings of masked-language-model training; epochs, docStride and selection mean nothing there."""
+    """Settings of masked-language-model training. Tuning is Full; epochs, docStride and selection mean nothing."""
 
     learning_rate: DecimalString = "0.0006"
     """Peak learning rate; the default is RoBERTa's for its base size (Liu et al. 2019, table 9)."""

@@ -12,6 +12,11 @@ TEXT_SPLIT = "train"
 """The split of data sets of plain text."""
 
 
+def name_in(task: str, language: str) -> str:
+    """A task's name where it is trained in a language: `mnli`, or `mnli.de` on a translation."""
+    return task if language == ENGLISH else f"{task}.{language}"
+
+
 class TaskKind(StrEnum):
     """The shape of examples, head, prediction and metric."""
 

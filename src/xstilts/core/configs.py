@@ -7,6 +7,7 @@ references with digests; recipes, trials and studies do not appear at all: equal
 from xstilts.api.base import Model
 from xstilts.api.study import Budget, StageKind
 from xstilts.api.training import Precision, RetrievalSettings, TrainingSettings
+from xstilts.core.catalogue import name_in
 from xstilts.core.manifests import SplitRef
 
 BASE_CHECKPOINT = "base"
@@ -19,6 +20,8 @@ class SubsetRequest(Model):
     task: str
     task_version: int
     data: SplitRef
+    translation: SplitRef | None = None
+    """The same rows in another language, which are to be trained on instead."""
     rows: int
 
 
@@ -48,15 +51,37 @@ class TaskTraining(Model):
     task: str
     task_version: int
     train: SplitRef
+    """English, or the translation that the subset names."""
     dev: SplitRef
     weight: int = 1
     """Relative frequency of its batches in a mixture."""
+    loss_scale: str = "1"
+    """Factor of the task's loss, a decimal."""
+    gradient_accumulation: int = 1
+    """Batches whose gradients make one optimizer step of this task."""
+
+    @property
+    def name(self) -> str:
+        """Unique in a recipe, which may train a task in several languages: `mnli`, or `mnli.de` on a translation."""
+        return name_in(self.task, self.train.language)
+
+
+class TextStream(Model):
+    """Masked language modelling of plain text, in steps between those of the tasks."""
+
+    data: tuple[SplitRef, ...]
+    """One split a language."""
+    ratio: str
+    """Share of the optimizer steps, a decimal between 0 and 1."""
+    smoothing: str
+    mask_probability: str
 
 
 class TrainingConfig(Model):
     """Config of `intermediate-training` (inputs: encoder, subset) and `target-training` (input: encoder)."""
 
     tasks: tuple[TaskTraining, ...]
+    text: TextStream | None = None
     checkpoint: str
     """Which checkpoint of the encoder input to start from."""
     budget: Budget

@@ -6,10 +6,11 @@ in equal worlds give equal plans, and a change gives other keys to exactly the s
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from xstilts.api.study import BASELINE, FULL, PRETRAINING, Budget, Recipe, StageKind, Study, TargetRef
-from xstilts.api.training import Selection, TrainingSettings
+from xstilts.api.study import BASELINE, FULL, PRETRAINING, Budget, Recipe, StageKind, Study, TargetRef, TaskRef
+from xstilts.api.training import TrainingSettings, Tuning
+from xstilts.core import cost
 from xstilts.core.catalogue import TaskKind, TaskSpec
 from xstilts.core.configs import (
     BASE_CHECKPOINT,
@@ -20,6 +21,7 @@ from xstilts.core.configs import (
     StageConfig,
     SubsetRequest,
     TaskTraining,
+    TextStream,
     TrainingConfig,
 )
 from xstilts.core.errors import UserError
@@ -52,6 +54,7 @@ class _Base(NamedTuple):
 class _Share(NamedTuple):
     """One task's part in a point of a recipe."""
 
+    ref: TaskRef
     data: TrainingData
     weight: int
     rows: int
@@ -159,14 +162,14 @@ class _Planner:
             smoothing=pretraining.smoothing,
             mask_probability=pretraining.mask_probability,
             seed=pretraining.seed,
-            settings=_own(settings.model_copy(update={"doc_stride": TrainingSettings().doc_stride})),
+            settings=_own(settings, "doc_stride"),
         )
         address = self._stage(
             "pretraining",
             config,
             {"encoder": self._model},
             PRETRAINING,
-            examples=pretraining.steps * settings.batch_size,
+            examples=pretraining.steps * settings.batch_size * settings.gradient_accumulation,
             max_length=settings.max_length,
         )
         return _Base(address, _LAST)
@@ -205,14 +208,16 @@ class _Planner:
         sizes = [entry.train.rows for entry in data]
         weights = mixture_weights(recipe.sampling, sizes)
         counts = apportion(point.rows, weights=weights, capacities=sizes)
-        return [_Share(entry, weight, rows) for entry, weight, rows in zip(data, weights, counts, strict=True) if rows]
+        shares = (_Share(*share) for share in zip(recipe.tasks, data, weights, counts, strict=True))
+        return [share for share in shares if share.rows]
 
     def _scaling(self, point: Point, index: int) -> str:
         subsets = tuple(
             SubsetRequest(
                 task=share.data.task.name,
                 task_version=share.data.task.version,
-                data=share.data.train.ref,
+                data=share.data.english.ref,
+                translation=share.data.translation.ref if share.data.translation else None,
                 rows=share.rows,
             )
             for share in self._shares(point, index)
@@ -225,41 +230,67 @@ class _Planner:
         phase = self.study.spec.training.intermediate
         shares = self._shares(point, index)
         specs = [share.data.task for share in shares]
-        tasks = tuple(_training(share.data, weight=share.weight if len(shares) > 1 else 1) for share in shares)
-        name = recipe.tasks[0].name if len(specs) == 1 else recipe.name
+        name = specs[0].name if len(specs) == 1 else recipe.name
         settings = phase.resolve(task=name, recipe=_mixture_recipe(specs))
+        tasks = tuple(
+            _training(
+                share.data,
+                weight=share.weight if len(shares) > 1 else 1,
+                loss_scale=share.ref.loss_scale,
+                gradient_accumulation=share.ref.gradient_accumulation or settings.gradient_accumulation,
+            )
+            for share in shares
+        )
+        text = self._text(index)
         budget = point.budget or Budget(epochs=settings.epochs)
         config = TrainingConfig(
-            tasks=tasks, checkpoint=base.checkpoint, budget=budget, seed=point.seed, settings=_own(settings)
+            tasks=tasks,
+            text=text,
+            checkpoint=base.checkpoint,
+            budget=budget,
+            seed=point.seed,
+            settings=_own(settings, *(() if text else ("gradient_accumulation",))),
         )
         address = self._stage(
             "intermediate-training",
             config,
             {"encoder": base.address, "subset": subset},
             point.recipe,
-            examples=_examples(budget, rows=point.rows, batch_size=settings.batch_size),
+            examples=cost.examples(budget, rows=point.rows, tasks=tasks, settings=settings, text=text),
             max_length=settings.max_length,
         )
         return address, _selected(settings)
+
+    def _text(self, index: int) -> TextStream | None:
+        mlm = self.study.spec.recipes[index].mlm
+        if mlm is None:
+            return None
+        return TextStream(
+            data=tuple(split.ref for split in self.lookup.recipe_text(index)),
+            ratio=mlm.ratio,
+            smoothing=mlm.smoothing,
+            mask_probability=mlm.mask_probability,
+        )
 
     def _target(self, point: Point, i: int, target: TargetRef, encoder: str, checkpoint: str) -> tuple[str, str]:
         spec = self.lookup.target(i)
         settings = self.study.spec.training.target.resolve(task=spec.name, recipe=spec.settings)
         data = self.lookup.target_data(i)
+        tasks = (_training(data, gradient_accumulation=settings.gradient_accumulation),)
         budget = Budget(epochs=settings.epochs)
         config = TrainingConfig(
-            tasks=(_training(data),),
+            tasks=tasks,
             checkpoint=checkpoint,
             budget=budget,
             seed=point.seed,
-            settings=_own(settings),
+            settings=_own(settings, "gradient_accumulation"),
         )
         address = self._stage(
             "target-training",
             config,
             {"encoder": encoder},
             point.recipe,
-            examples=_examples(budget, rows=data.train.rows, batch_size=settings.batch_size),
+            examples=cost.examples(budget, rows=data.train.rows, tasks=tasks, settings=settings),
             max_length=settings.max_length,
         )
         return address, _selected(settings)
@@ -315,13 +346,9 @@ class _Planner:
         return address
 
 
-def _training(data: TrainingData, *, weight: int = 1) -> TaskTraining:
+def _training(data: TrainingData, **how: Any) -> TaskTraining:
     return TaskTraining(
-        task=data.task.name,
-        task_version=data.task.version,
-        train=data.train.ref,
-        dev=data.dev.ref,
-        weight=weight,
+        task=data.task.name, task_version=data.task.version, train=data.train.ref, dev=data.dev.ref, **how
     )
 
 
@@ -332,15 +359,15 @@ def _mixture_recipe(specs: list[TaskSpec]) -> TrainingSettings:
     return TrainingSettings(epochs="3", max_length=max(spec.settings.max_length for spec in specs))
 
 
-def _own(settings: TrainingSettings) -> TrainingSettings:
-    """Without what does not change the stage's numbers: epochs (the budget says it) and selection (its user does)."""
+def _own(settings: TrainingSettings, *unused: str) -> TrainingSettings:
+    """Without what does not change the stage's numbers: epochs (the budget says it), selection (its user does), the
+    length of a prefix that is not there, and what else this stage does not use."""
+    prefix = () if settings.tuning is Tuning.PREFIX else ("prefix_length",)
     default = TrainingSettings()
-    return settings.model_copy(update={"epochs": default.epochs, "selection": default.selection})
+    return settings.model_copy(
+        update={name: getattr(default, name) for name in ("epochs", "selection", *prefix, *unused)}
+    )
 
 
 def _selected(settings: TrainingSettings) -> str:
-    return "best" if settings.selection is Selection.BEST else _LAST
-
-
-def _examples(budget: Budget, *, rows: int, batch_size: int) -> int:
-    return budget.steps * batch_size if budget.steps else round(rows * float(budget.epochs or 0))
+    return settings.selection.lower()

@@ -9,14 +9,22 @@ class SubsetFacts(Model):
 
     task: str
     parent: SplitRef
+    """The English split that the rows were drawn from."""
+    translation: SplitRef | None = None
+    """The split in another language that holds the same rows, as the stage has checked, to train on instead."""
     rows: int
     parent_rows: int
     ids_digest: str
-    """sha256 over the ids in subset order."""
+    """sha256 over the parent's ids in subset order."""
     histogram: dict[str, int]
     """Rows by stratum."""
     path: str
-    """File with one `row TAB id` a line, in subset order; `row` counts from 0 in the parent."""
+    """File with one `row TAB id` a line, in subset order; `row` counts from 0 in `data`, which has that id there."""
+
+    @property
+    def data(self) -> SplitRef:
+        """What is trained on."""
+        return self.translation or self.parent
 
 
 class ScalingFacts(Model):

@@ -1,6 +1,6 @@
 """What a plan depends on besides the Study, and how the names in a Study are looked up in it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,11 +22,19 @@ class World:
 
 
 class TrainingData(NamedTuple):
-    """What a task is trained and selected on, in English."""
+    """What a task is trained and selected on."""
 
     task: TaskSpec
-    train: Split
+    english: Split
+    """Subsets are drawn from it."""
     dev: Split
+    """English too."""
+    translation: Split | None = None
+    """The same rows in another language, to train on instead."""
+
+    @property
+    def train(self) -> Split:
+        return self.translation or self.english
 
 
 @dataclass(frozen=True)
@@ -42,12 +50,12 @@ class Lookup:
 
     def pretraining_text(self, pretraining: PretrainingSpec) -> list[Split]:
         """Plain text, one split a language: those asked for, else all that are there."""
-        path, source = "pretraining.data", Source(pretraining.data, TEXT_SPLIT)
-        dataset = self._dataset(path, source)
-        languages = pretraining.languages or sorted(s.language for s in dataset.splits if s.split == TEXT_SPLIT)
-        if not languages:
-            raise UserError(f"spec.{path}: {self._lacks(dataset, TEXT_SPLIT)} in any language")
-        return [self._split("pretraining.languages", source, language) for language in languages]
+        return self._text("pretraining", "data", pretraining.data, pretraining.languages)
+
+    def recipe_text(self, recipe: int) -> list[Split]:
+        """The same for the stream beside the tasks of a recipe; none where it has no stream."""
+        mlm = self.spec.recipes[recipe].mlm
+        return self._text(f"recipes[{recipe}].mlm", "dataset", mlm.dataset, mlm.languages) if mlm else []
 
     def target(self, i: int) -> TaskSpec:
         """The task of target i, which can be evaluated."""
@@ -64,13 +72,13 @@ class Lookup:
         return self._training_data(f"targets[{i}]", spec, target.data)
 
     def recipe_data(self, recipe: int, i: int) -> TrainingData:
-        """English training data, whole, and dev data of task i of a recipe."""
+        """Training data, whole, and dev data of task i of a recipe; its translation too where one is asked for."""
         ref = self.spec.recipes[recipe].tasks[i]
         path = f"recipes[{recipe}].tasks[{i}]"
-        if ref.translation or self.spec.recipes[recipe].mlm:
-            feature = f"{path}.translation" if ref.translation else f"recipes[{recipe}].mlm"
-            raise UserError(f"spec.{feature}: this version trains on English task data only; remove the field")
-        return self._training_data(path, self._task(f"{path}.name", ref.name), ref.data)
+        data = self._training_data(path, self._task(f"{path}.name", ref.name), ref.data)
+        if ref.translation is None:
+            return data
+        return data._replace(translation=self._translation(f"{path}.translation", data.english, ref.translation))
 
     def test_splits(self, i: int) -> list[Split]:
         """Evaluation data of target i, one split a language: those asked for, else all that are there."""
@@ -85,6 +93,32 @@ class Lookup:
             raise UserError(f"spec.{path}: {self._lacks(dataset, spec.test.split)} in any language of {spec.name!r}")
         return [split for split in found if split]
 
+    def _text(self, path: str, field: str, name: str, asked: Sequence[str] | None) -> list[Split]:
+        source = Source(name, TEXT_SPLIT)
+        dataset = self._dataset(f"{path}.{field}", source)
+        languages = asked or self._languages(dataset, TEXT_SPLIT)
+        if not languages:
+            raise UserError(f"spec.{path}.{field}: {self._lacks(dataset, TEXT_SPLIT)} in any language")
+        return [self._split(f"{path}.languages", source, language) for language in languages]
+
+    def _translation(self, path: str, english: Split, language: str) -> Split:
+        """The same rows in another language."""
+        dataset = self.world.datasets[english.dataset]
+        there = [other for other in self._languages(dataset, english.split) if other != ENGLISH]
+        if language not in there:
+            raise UserError(
+                f"spec.{path}: data set {dataset.name!r} has no translation of split {english.split!r} into "
+                f"{language!r}, only into {', '.join(there) or 'no language'}; write one of these, or import it with: "
+                f"xstilts data import {dataset.name} --from FOLDER"
+            )
+        translated = self._split(path, Source(english.dataset, english.split), language)
+        if translated.rows != english.rows:
+            raise UserError(
+                f"spec.{path}: {translated.ref} has {translated.rows} rows and {english.ref} has {english.rows}; a "
+                "translation has the same rows in the same order: import such files, or remove the field"
+            )
+        return translated
+
     def _task(self, path: str, name: str) -> TaskSpec:
         spec = self.world.tasks.get(name)
         if spec is None:
@@ -95,7 +129,7 @@ class Lookup:
         if spec.train is None or spec.dev is None:
             raise UserError(f"spec.{path}.name: task {spec.name!r} is never trained: it has no English training data")
         train, dev = (Source(data or source.dataset, source.split) for source in (spec.train, spec.dev))
-        return TrainingData(spec, self._split(path, train, ENGLISH), self._split(path, dev, ENGLISH))
+        return TrainingData(spec, self._split(path, train, ENGLISH), dev=self._split(path, dev, ENGLISH))
 
     def _split(self, path: str, source: Source, language: str) -> Split:
         dataset = self._dataset(path, source)
@@ -112,6 +146,10 @@ class Lookup:
                 f"import it with: xstilts data import {source.dataset} --from FOLDER"
             )
         return dataset
+
+    @staticmethod
+    def _languages(dataset: DatasetManifest, split: str) -> list[str]:
+        return sorted(s.language for s in dataset.splits if s.split == split)
 
     @staticmethod
     def _lacks(dataset: DatasetManifest, split: str) -> str:

@@ -59,6 +59,12 @@ class Bench:
             raise ZeroShotError(f"{self.address} asked to train on {ref}: only {ENGLISH!r} is allowed in training")
         return self.examples(ref)
 
+    def translated(self, ref: SplitRef, *, english: SplitRef) -> Iterator[Example]:
+        """Examples of the English split in translation. Raises ZeroShotError for any other split."""
+        if (ref.dataset, ref.split) != (english.dataset, english.split):
+            raise ZeroShotError(f"{self.address} asked to train on {ref}, which is no translation of {english}")
+        return self.examples(ref)
+
     def text(self, ref: SplitRef) -> Iterator[str]:
         """Lines of plain text in any language. Raises ZeroShotError for data of any other kind."""
         for example in self.examples(ref):

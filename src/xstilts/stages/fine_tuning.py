@@ -4,16 +4,17 @@ import shutil
 import time
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any
 
-from xstilts.core.configs import TaskTraining, TrainingConfig
+from xstilts.core.configs import TaskTraining, TextStream, TrainingConfig
 from xstilts.core.results import CheckpointFacts, TrainingFacts
 from xstilts.stages.bench import Bench, Progress
 from xstilts.tasks import registry
 from xstilts.tasks.examples import Example
 
 if TYPE_CHECKING:
-    from xstilts.training.loop import FitResult
+    from xstilts.training import FitResult, TextData
 
 
 def fine_tune(
@@ -28,12 +29,14 @@ def fine_tune(
 
     tasks = [
         TaskData(
-            name=task.task,
+            name=task.name,
             kind=known.spec.kind,
             labels=known.spec.labels,
             metric=known.spec.metric,
             rules=known.rules,
             weight=task.weight,
+            loss_scale=float(task.loss_scale),
+            gradient_accumulation=task.gradient_accumulation,
             train=rows(task),
             dev=list(bench.english(task.dev)),
         )
@@ -44,9 +47,22 @@ def fine_tune(
         bench,
         encoder=bench.fetch_encoder(encoder, config.checkpoint).folder,
         tasks=tasks,
+        text=text_of(config.text, bench) if config.text else None,
         budget=Budget(epochs=Decimal(budget.epochs) if budget.epochs else None, steps=budget.steps),
         seed=config.seed,
         settings=config.settings,
+    )
+
+
+def text_of(stream: TextStream, bench: Bench) -> "TextData":
+    """The lines that the stream names."""
+    from xstilts.training import TextData
+
+    return TextData(
+        lines={ref.language: list(bench.text(ref)) for ref in stream.data},
+        ratio=Fraction(stream.ratio),
+        smoothing=float(stream.smoothing),
+        mask_probability=float(stream.mask_probability),
     )
 
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from xstilts.core.catalogue import name_in
 from xstilts.core.configs import (
     BASE_CHECKPOINT,
     CONFIGS,
@@ -92,8 +93,8 @@ def _pretraining(
 
 def _scaling(store: ObjectStore, config: ScalingConfig, facts: ScalingFacts) -> dict[str, Any]:
     params = {"subset_seed": str(config.seed), "rows": str(facts.rows)}
-    params |= {f"rows.{subset.task}": str(subset.rows) for subset in facts.subsets}
-    datasets = [_use(store, subset.parent, "training", subset_ids=subset.ids_digest) for subset in facts.subsets]
+    params |= {f"rows.{name_in(subset.task, subset.data.language)}": str(subset.rows) for subset in facts.subsets}
+    datasets = [_use(store, subset.data, "training", subset_ids=subset.ids_digest) for subset in facts.subsets]
     return {"params": params, "datasets": datasets}
 
 
@@ -101,18 +102,29 @@ def _training(
     store: ObjectStore, config: TrainingConfig, manifest: ArtifactManifest, facts: TrainingFacts
 ) -> dict[str, Any]:
     params = {
-        "tasks": ",".join(task.task for task in config.tasks),
+        "tasks": ",".join(task.name for task in config.tasks),
         "seed": str(config.seed),
         "budget": f"{config.budget.steps} steps" if config.budget.steps else f"{config.budget.epochs} epochs",
         "steps": str(facts.steps),
         "examples": str(facts.examples),
         **{name: str(value) for name, value in config.settings.document().items()},
+        # What tasks may have of their own, in the order of `tasks`.
+        "gradientAccumulation": ",".join(str(task.gradient_accumulation) for task in config.tasks),
+        "lossScale": ",".join(task.loss_scale for task in config.tasks),
     }
+    if text := config.text:
+        params |= {
+            "text.languages": ",".join(ref.language for ref in text.data),
+            "text.ratio": text.ratio,
+            "text.smoothing": text.smoothing,
+            "text.maskProbability": text.mask_probability,
+        }
     return {
         "params": params,
         "tags": {f"xstilts.degenerate.{task}": reason for task, reason in facts.degenerate.items()},
         "history": list(_history(facts)),
         "datasets": [_use(store, task.train, "training") for task in config.tasks]
+        + [_use(store, ref, "training") for ref in (config.text.data if config.text else ())]
         + [_use(store, task.dev, "dev") for task in config.tasks],
         "checkpoints": _checkpoints(store, manifest, facts),
     }

@@ -29,6 +29,21 @@ def gold(example: Example) -> Any:
     return None
 
 
+def gold_in_any_language(example: Example) -> Any:
+    """What a translation leaves as it is: label, index of the right choice, intent, or whether there is an answer.
+
+    None for tagging and retrieval: other languages have other words.
+    """
+    match example:
+        case Classification() | MultipleChoice():
+            return example.label
+        case SpanExtraction():
+            return "answerable" if example.answers else "unanswerable"
+        case IntentAndSlots():
+            return example.intent
+    return None
+
+
 def is_labelled(example: Example) -> bool:
     """Whether upstream left the label in: XTREME's test files are blank, those of some tasks have none."""
     match example:
