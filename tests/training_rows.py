@@ -4,9 +4,11 @@ Rules that a two-layer model learns from 32 rows: the first word tells the class
 the answer, the choice with "right" is right.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from random import Random
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 from xstilts.api.training import TrainingSettings
@@ -20,8 +22,13 @@ from xstilts.tasks.examples import (
     Retrieval,
     SpanExtraction,
     Tagging,
+    Text,
 )
-from xstilts.training import TaskData, init_model
+from xstilts.training import TaskData, TextData, init_model
+from xstilts.training.heads import HEADS, Lengths
+from xstilts.training.heads.language_model import LanguageModelHead
+from xstilts.training.tables import Encoding, TokenTable, write_table
+from xstilts.training.tokenizer import Tokenizer
 
 OPENERS = {"set": "alarm", "play": "music", "call": "phone"}
 NUMBERS = ("one", "two", "three", "four", "five", "six")
@@ -85,13 +92,49 @@ def rows(kind: TaskKind, number: int = 32) -> Sequence[Example]:
     return [example(kind, row) for row in range(number)]
 
 
-def task(kind: TaskKind, number: int = 32, **changes: Any) -> TaskData:
+def task(
+    kind: TaskKind,
+    number: int = 32,
+    *,
+    train: Sequence[Example] | None = None,
+    dev: Sequence[Example] | None = None,
+    max_length: int = 48,
+    **changes: Any,
+) -> TaskData:
     """The dev rows are the training rows: tests ask whether a head learns, not whether it generalizes."""
     data = {
         "name": str(kind),
         "kind": kind,
         "metric": METRICS[kind],
-        "train": rows(kind, number),
-        "dev": rows(kind, number),
+        "train": table(HEADS[kind], rows(kind, number) if train is None else train, max_length=max_length),
+        "dev": table(HEADS[kind], rows(kind, number) if dev is None else dev, max_length=max_length),
     }
     return TaskData(**data | changes)
+
+
+def text(lines: Mapping[str, int], **changes: Any) -> TextData:
+    """So many lines of each language."""
+    examples = {
+        language: [Text(id="", text=" ".join(words(Random(f"{language} {row}")))) for row in range(number)]
+        for language, number in lines.items()
+    }
+    tables = {language: table(LanguageModelHead, found) for language, found in examples.items()}
+    return TextData(lines=tables, **changes)
+
+
+def table(encoding: Encoding, examples: Sequence[Example], max_length: int = 48) -> TokenTable:
+    """Tokens of the tiny encoder, in a folder that goes with the process."""
+    folder = Path(mkdtemp(dir=_folder().name))
+    lengths = Lengths(max_length=max_length, doc_stride=16)
+    write_table(folder, examples, encoding=encoding, tokenizer=_tokenizer(), lengths=lengths)
+    return TokenTable.open(folder)
+
+
+@cache
+def _folder() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="training-rows-")
+
+
+@cache
+def _tokenizer() -> Tokenizer:
+    return Tokenizer.load(tiny_encoder(Path(_folder().name, "encoder")))

@@ -3,13 +3,12 @@
 import shutil
 from itertools import count
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
 
 from studies import DATASETS, TinyStudy, accept_in
-from training_rows import settings, tiny_encoder, words
+from training_rows import settings, text, tiny_encoder
 from xstilts import acceptance
 from xstilts.core.configs import CONFIGS
 from xstilts.core.errors import IntegrityError, Preempted, UserError, ZeroShotError
@@ -20,12 +19,9 @@ from xstilts.store import artifacts
 from xstilts.store.datasets import put_dataset
 from xstilts.tasks.datasets import scan
 from xstilts.tracking import MemoryTracker
-from xstilts.training import Budget, FitResult, TextData, fit, load_encoder
+from xstilts.training import Budget, FitResult, fit, load_encoder
 
-TEXT = {
-    language: [" ".join(words(Random(f"{language} {row}"))) for row in range(rows)]
-    for language, rows in (("en", 600), ("de", 400))
-}
+TEXT = {"en": 600, "de": 400}
 PRETRAINING = {"steps": 6, "training": {"batchSize": 8, "maxLength": 32, "evaluateEverySteps": 3}}
 
 
@@ -38,7 +34,7 @@ def pretrain(encoder: Path, workdir: Path, **changes: Any) -> FitResult:
     """`fit` on text alone: 12 steps, a look every 5."""
     arguments: dict[str, Any] = {
         "tasks": (),
-        "text": TextData(lines=TEXT),
+        "text": text(TEXT),
         "budget": Budget(steps=12),
         "seed": 1,
         "settings": settings(evaluate_every_steps=5),
@@ -96,7 +92,7 @@ def test_another_seed_ends_elsewhere(encoder: Path, tmp_path: Path) -> None:
 
 def test_a_language_without_text_is_an_error(encoder: Path, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="'th' has no line"):
-        pretrain(encoder, tmp_path, text=TextData(lines=TEXT | {"th": []}))
+        pretrain(encoder, tmp_path, text=text(TEXT | {"th": 0}))
 
 
 # ---- as a stage

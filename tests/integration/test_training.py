@@ -9,7 +9,6 @@ from decimal import Decimal
 from fractions import Fraction
 from multiprocessing import get_context
 from pathlib import Path
-from random import Random
 from signal import SIGKILL
 from typing import Any
 
@@ -19,21 +18,18 @@ from safetensors.torch import load_file, save_file
 from torch.nn.functional import normalize
 from transformers import AutoModel, AutoTokenizer
 
-from training_rows import METRICS, rows, settings, task, tiny_encoder, words
+from training_rows import METRICS, rows, settings, task, text, tiny_encoder
 from xstilts.api.training import Pooling, Precision, RetrievalSettings
 from xstilts.core.catalogue import TaskKind
 from xstilts.core.errors import DivergenceError, IntegrityError, OutOfMemoryError, Preempted, UserError
 from xstilts.tasks.examples import SpanExtraction
-from xstilts.training import Budget, FitResult, Progress, TextData, fit, predict, retrieve
+from xstilts.training import Budget, FitResult, Progress, fit, predict, retrieve
 from xstilts.training.execution import memory_of
 from xstilts.training.folders import replacing
 from xstilts.training.loop import snapshots
 from xstilts.training.retrieval import pooled_layer
 
-TEXT = TextData(
-    lines={language: [" ".join(words(Random(f"{language} {row}"))) for row in range(60)] for language in ("en", "de")},
-    ratio=Fraction(3, 10),
-)
+TEXT = text({"en": 60, "de": 60}, ratio=Fraction(3, 10))
 MIXTURE = (TaskKind.CLASSIFICATION, TaskKind.SPAN_EXTRACTION, TaskKind.INTENT_AND_SLOTS)
 
 

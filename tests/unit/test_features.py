@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from xstilts.core.catalogue import TaskKind
 from xstilts.core.errors import UserError
-from xstilts.tasks.examples import Answer, Classification, IntentAndSlots, MultipleChoice, SpanExtraction, Tagging
+from xstilts.tasks.examples import Answer, IntentAndSlots, MultipleChoice, SpanExtraction, Tagging
 from xstilts.training import init_model
 from xstilts.training.batches import Feature, bucketed, pack
 from xstilts.training.heads import HEADS, Head, HeadSpec
@@ -182,9 +182,8 @@ class TestPairs:
         assert [len(feature.sequences) for feature in features] == [2, 5]
 
     def test_training_label_outside_of_a_fixed_set_is_refused(self) -> None:
-        example = Classification(id="", first="a", second="", label="maybe")
         with pytest.raises(UserError, match="'maybe' is none of yes, no"):
-            HEADS[TaskKind.CLASSIFICATION].resolve_labels("t", [example], ("yes", "no"))
+            HEADS[TaskKind.CLASSIFICATION].resolve_labels("t", {"label": ("maybe", "yes")}, ("yes", "no"))
 
 
 class TestBatches:

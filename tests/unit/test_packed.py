@@ -96,7 +96,7 @@ def built(encoder: Path, kind: TaskKind) -> tuple[MultiTaskModel, list[Feature]]
     tokenizer = Tokenizer.load(encoder)
     examples = [row for row in rows(kind, 64) if kind is not TaskKind.INTENT_AND_SLOTS or len(row.words) == 6]
     short = settings(dropout="0", max_length=24)
-    model = build_model(encoder, [task(kind, train=examples)], tokenizer, seed=0, settings=short)
+    model = build_model(encoder, [task(kind, train=examples, max_length=24)], tokenizer, seed=0, settings=short)
     return model, model.head(0).encode(tokenizer, examples)[:12]
 
 

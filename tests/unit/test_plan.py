@@ -270,7 +270,7 @@ def test_one_pretraining_is_the_base_of_every_trial() -> None:
     (stage,) = [stage for stage in planned.stages.values() if stage.kind == "pretraining"]
     assert next(iter(planned.stages)) == stage.address
     assert stage.inputs == {"encoder": planned.model}
-    assert [ref["language"] for ref in stage.config["data"]] == ["de", "en"]  # type: ignore[attr-defined]
+    assert [ref["language"] for ref in stage.config["text"]["data"]] == ["de", "en"]  # type: ignore[attr-defined]
     assert all(trial.pretraining == stage.address in trial.stages for trial in planned.trials)
     users = [other for other in planned.stages.values() if other.inputs.get("encoder") == stage.address]
     assert {user.config["checkpoint"] for user in users} == {"last"}

@@ -25,14 +25,22 @@ class SubsetRequest(Model):
     rows: int
 
 
+class TextStream(Model):
+    """Masked language modelling of plain text, alone or in steps between those of tasks."""
+
+    data: tuple[SplitRef, ...]
+    """One split a language."""
+    ratio: str
+    """Share of the optimizer steps, a decimal; 1 where there are no tasks."""
+    smoothing: str
+    mask_probability: str
+
+
 class PretrainingConfig(Model):
     """Config of `pretraining` (input: encoder, the base model)."""
 
-    data: tuple[SplitRef, ...]
-    """Plain text, one split a language."""
+    text: TextStream
     steps: int
-    smoothing: str
-    mask_probability: str
     seed: int
     settings: TrainingSettings
 
@@ -64,17 +72,6 @@ class TaskTraining(Model):
     def name(self) -> str:
         """Unique in a recipe, which may train a task in several languages: `mnli`, or `mnli.de` on a translation."""
         return name_in(self.task, self.train.language)
-
-
-class TextStream(Model):
-    """Masked language modelling of plain text, in steps between those of the tasks."""
-
-    data: tuple[SplitRef, ...]
-    """One split a language."""
-    ratio: str
-    """Share of the optimizer steps, a decimal between 0 and 1."""
-    smoothing: str
-    mask_probability: str
 
 
 class TrainingConfig(Model):

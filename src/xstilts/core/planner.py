@@ -157,10 +157,13 @@ class _Planner:
             return _Base(self._model, BASE_CHECKPOINT)
         settings = pretraining.training
         config = PretrainingConfig(
-            data=tuple(split.ref for split in self.lookup.pretraining_text(pretraining)),
+            text=TextStream(
+                data=tuple(split.ref for split in self.lookup.pretraining_text(pretraining)),
+                ratio="1",
+                smoothing=pretraining.smoothing,
+                mask_probability=pretraining.mask_probability,
+            ),
             steps=pretraining.steps,
-            smoothing=pretraining.smoothing,
-            mask_probability=pretraining.mask_probability,
             seed=pretraining.seed,
             settings=_own(settings, "doc_stride"),
         )

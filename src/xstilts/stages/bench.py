@@ -65,18 +65,18 @@ class Bench:
             raise ZeroShotError(f"{self.address} asked to train on {ref}, which is no translation of {english}")
         return self.examples(ref)
 
-    def text(self, ref: SplitRef) -> Iterator[str]:
+    def text(self, ref: SplitRef) -> Iterator[Text]:
         """Lines of plain text in any language. Raises ZeroShotError for data of any other kind."""
         for example in self.examples(ref):
             if not isinstance(example, Text):
                 raise ZeroShotError(f"{self.address} asked to pretrain on {ref}: only plain text is allowed there")
-            yield example.text
+            yield example
 
     def examples(self, ref: SplitRef) -> Iterator[Example]:
-        """The split's examples, streamed; files are fetched once and verified."""
+        """The split's examples, streamed; files are fetched with the first of them, once, and verified."""
         split = datasets.load_split(self.store, ref)
         paths = datasets.fetch_split(self.store, split, self.scratch / "data" / ref.digest)
-        return read_split(split, paths)
+        yield from read_split(split, paths)
 
     def fetch(self, address: str) -> tuple[ArtifactManifest, Path]:
         """A whole input artifact."""

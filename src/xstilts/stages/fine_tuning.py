@@ -2,30 +2,56 @@
 
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from array import array
+from collections.abc import Callable, Iterable
 from decimal import Decimal
 from fractions import Fraction
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from xstilts.api.training import TrainingSettings
 from xstilts.core.configs import TaskTraining, TextStream, TrainingConfig
+from xstilts.core.errors import IntegrityError
+from xstilts.core.manifests import SplitRef
 from xstilts.core.results import CheckpointFacts, TrainingFacts
 from xstilts.stages.bench import Bench, Progress
+from xstilts.stages.tokens import tokens
 from xstilts.tasks import registry
 from xstilts.tasks.examples import Example
 
 if TYPE_CHECKING:
     from xstilts.training import FitResult, TextData
+    from xstilts.training.tables import TokenTable
+
+
+class TrainingRows(NamedTuple):
+    """What a task is trained on: a split, or some of its rows."""
+
+    examples: Iterable[Example]
+    """All of the split; read only where nobody has tokenized them before."""
+    rows: "array[int] | None" = None
+    of: int | None = None
+    """Rows that the split had when `rows` were drawn from it."""
 
 
 def fine_tune(
-    config: TrainingConfig, *, encoder: str, rows: Callable[[TaskTraining], Sequence[Example]], bench: Bench
+    config: TrainingConfig, *, encoder: str, data: Callable[[TaskTraining], TrainingRows], bench: Bench
 ) -> TrainingFacts:
     """Trains the config's tasks on the encoder at that address, from the newest training checkpoint if there is one.
 
-    Writes `checkpoints/last` and `checkpoints/best`, each an encoder in the hub's format with its tokenizer and heads.
+    Writes `checkpoints/last`, `best` and `averaged`, each an encoder in the hub's format with its tokenizer and heads.
     """
     from xstilts.training.development import TaskData
     from xstilts.training.loop import Budget
+
+    folder = bench.fetch_encoder(encoder, config.checkpoint).folder
+
+    def table(task: TaskTraining, ref: SplitRef, rows: TrainingRows) -> "TokenTable":
+        known = registry.get(task.task)
+        whole = tokens(bench, ref, rows.examples, task=known, tokenizer=folder, settings=config.settings)
+        if rows.of not in (None, len(whole)):
+            raise IntegrityError(f"{ref} has {len(whole)} rows, but had {rows.of} when the subset was drawn")
+        return whole if rows.rows is None else whole.select(rows.rows)
 
     tasks = [
         TaskData(
@@ -37,29 +63,32 @@ def fine_tune(
             weight=task.weight,
             loss_scale=float(task.loss_scale),
             gradient_accumulation=task.gradient_accumulation,
-            train=rows(task),
-            dev=list(bench.english(task.dev)),
+            train=table(task, task.train, data(task)),
+            dev=table(task, task.dev, TrainingRows(bench.english(task.dev))),
         )
         for task, known in ((task, registry.get(task.task)) for task in config.tasks)
     ]
     budget = config.budget
     return train(
         bench,
-        encoder=bench.fetch_encoder(encoder, config.checkpoint).folder,
+        encoder=folder,
         tasks=tasks,
-        text=text_of(config.text, bench) if config.text else None,
+        text=text_of(config.text, config.settings, encoder=folder, bench=bench) if config.text else None,
         budget=Budget(epochs=Decimal(budget.epochs) if budget.epochs else None, steps=budget.steps),
         seed=config.seed,
         settings=config.settings,
     )
 
 
-def text_of(stream: TextStream, bench: Bench) -> "TextData":
-    """The lines that the stream names."""
+def text_of(stream: TextStream, settings: TrainingSettings, *, encoder: Path, bench: Bench) -> "TextData":
+    """The lines that the stream names, as tokens of the encoder in that folder."""
     from xstilts.training import TextData
 
     return TextData(
-        lines={ref.language: list(bench.text(ref)) for ref in stream.data},
+        lines={
+            ref.language: tokens(bench, ref, bench.text(ref), task=None, tokenizer=encoder, settings=settings)
+            for ref in stream.data
+        },
         ratio=Fraction(stream.ratio),
         smoothing=float(stream.smoothing),
         mask_probability=float(stream.mask_probability),

@@ -4,7 +4,8 @@ The data are English, or what a subset names as their translation: the only labe
 stage trains on.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from array import array
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from xstilts.core.configs import TaskTraining, TrainingConfig
@@ -12,7 +13,7 @@ from xstilts.core.errors import IntegrityError
 from xstilts.core.results import ScalingFacts, SubsetFacts, TrainingFacts
 from xstilts.stages.bench import Bench
 from xstilts.stages.data_scaling import read_subset
-from xstilts.stages.fine_tuning import fine_tune
+from xstilts.stages.fine_tuning import TrainingRows, fine_tune
 from xstilts.tasks.examples import Example
 
 VERSION = 3
@@ -23,13 +24,13 @@ def run(config: TrainingConfig, inputs: Mapping[str, str], bench: Bench) -> Trai
     manifest, folder = bench.fetch(inputs["subset"])
     subsets = {(subset.task, subset.data): subset for subset in ScalingFacts.model_validate(manifest.facts).subsets}
 
-    def rows(task: TaskTraining) -> Sequence[Example]:
+    def data(task: TaskTraining) -> TrainingRows:
         subset = subsets.get((task.task, task.train))
         if subset is None:
             raise IntegrityError(f"{inputs['subset']} holds no subset of {task.train} for task {task.task!r}")
-        return _picked(task, folder / subset.path, _examples(subset, bench))
+        return TrainingRows(_examples(subset, bench), of=subset.parent_rows, rows=_rows(folder / subset.path))
 
-    return fine_tune(config, encoder=inputs["encoder"], rows=rows, bench=bench)
+    return fine_tune(config, encoder=inputs["encoder"], data=data, bench=bench)
 
 
 def _examples(subset: SubsetFacts, bench: Bench) -> Iterable[Example]:
@@ -38,16 +39,6 @@ def _examples(subset: SubsetFacts, bench: Bench) -> Iterable[Example]:
     return bench.english(subset.parent)
 
 
-def _picked(task: TaskTraining, subset: Path, examples: Iterable[Example]) -> list[Example]:
-    """The subset's examples, in subset order; ids show that the rows are still the same ones."""
-    wanted = {row: (place, id_) for place, (row, id_) in enumerate(read_subset(subset))}
-    picked: dict[int, Example] = {}
-    for row, example in enumerate(examples):
-        if row in wanted:
-            place, id_ = wanted[row]
-            if id_.partition("#")[0] != example.identity.partition("#")[0]:
-                raise IntegrityError(f"row {row} of {task.train} is {example.identity!r}, the subset says {id_!r}")
-            picked[place] = example
-    if len(picked) != len(wanted):
-        raise IntegrityError(f"{task.train} has only {len(picked)} of the {len(wanted)} rows of the subset")
-    return [picked[place] for place in range(len(picked))]
+def _rows(subset: Path) -> "array[int]":
+    """In subset order."""
+    return array("q", (row for row, _ in read_subset(subset)))

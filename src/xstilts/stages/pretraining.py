@@ -5,25 +5,21 @@ from collections.abc import Mapping
 from xstilts.core.configs import BASE_CHECKPOINT, PretrainingConfig
 from xstilts.core.results import TrainingFacts
 from xstilts.stages.bench import Bench
-from xstilts.stages.fine_tuning import train
+from xstilts.stages.fine_tuning import text_of, train
 
 VERSION = 2
 
 
 def run(config: PretrainingConfig, inputs: Mapping[str, str], bench: Bench) -> TrainingFacts:
     """`inputs`: `encoder`, the address of a model. Writes `checkpoints/last`: an encoder, its language-model head."""
-    from xstilts.training import Budget, TextData
+    from xstilts.training import Budget
 
-    text = TextData(
-        lines={ref.language: list(bench.text(ref)) for ref in config.data},
-        smoothing=float(config.smoothing),
-        mask_probability=float(config.mask_probability),
-    )
+    encoder = bench.fetch_encoder(inputs["encoder"], BASE_CHECKPOINT).folder
     return train(
         bench,
-        encoder=bench.fetch_encoder(inputs["encoder"], BASE_CHECKPOINT).folder,
+        encoder=encoder,
         tasks=(),
-        text=text,
+        text=text_of(config.text, config.settings, encoder=encoder, bench=bench),
         budget=Budget(steps=config.steps),
         seed=config.seed,
         settings=config.settings,

@@ -14,6 +14,7 @@ from xstilts.core.configs import (
     EvaluationConfig,
     PretrainingConfig,
     ScalingConfig,
+    TextStream,
     TrainingConfig,
 )
 from xstilts.core.keys import canonical_json, digest, stage_address
@@ -76,18 +77,25 @@ def _pretraining(
     store: ObjectStore, config: PretrainingConfig, manifest: ArtifactManifest, facts: TrainingFacts
 ) -> dict[str, Any]:
     params = {
-        "languages": ",".join(ref.language for ref in config.data),
         "seed": str(config.seed),
         "steps": str(facts.steps),
-        "smoothing": config.smoothing,
-        "mask_probability": config.mask_probability,
+        **_text(config.text),
         **{name: str(value) for name, value in config.settings.document().items()},
     }
     return {
         "params": params,
         "history": list(_history(facts)),
-        "datasets": [_use(store, ref, "training") for ref in config.data],
+        "datasets": [_use(store, ref, "training") for ref in config.text.data],
         "checkpoints": _checkpoints(store, manifest, facts),
+    }
+
+
+def _text(stream: TextStream) -> dict[str, str]:
+    return {
+        "text.languages": ",".join(ref.language for ref in stream.data),
+        "text.ratio": stream.ratio,
+        "text.smoothing": stream.smoothing,
+        "text.maskProbability": stream.mask_probability,
     }
 
 
@@ -113,12 +121,7 @@ def _training(
         "lossScale": ",".join(task.loss_scale for task in config.tasks),
     }
     if text := config.text:
-        params |= {
-            "text.languages": ",".join(ref.language for ref in text.data),
-            "text.ratio": text.ratio,
-            "text.smoothing": text.smoothing,
-            "text.maskProbability": text.mask_probability,
-        }
+        params |= _text(text)
     return {
         "params": params,
         "tags": {f"xstilts.degenerate.{task}": reason for task, reason in facts.degenerate.items()},

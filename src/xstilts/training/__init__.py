@@ -1,7 +1,7 @@
 """Training and inference: the only place with torch and transformers.
 
-Stages call `fit`, `predict` and `retrieve` with examples in memory and folders on disk; nothing here knows of stores,
-tracking or the network. Reading order: `loop`, `model`, `heads`, `encoders`, `checkpoints`.
+Stages call `fit` with tables of tokens, `predict` and `retrieve` with examples, and all with folders on disk; nothing
+here knows of stores, tracking or the network. Reading order: `loop`, `streams`, `model`, `heads`, `tables`, `encoders`.
 """
 
 from xstilts.training.development import TaskData

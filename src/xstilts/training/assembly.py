@@ -8,7 +8,6 @@ from transformers import PreTrainedModel
 
 from xstilts.api.training import TrainingSettings, Tuning
 from xstilts.core.errors import UserError
-from xstilts.tasks.examples import SpanExtraction
 from xstilts.training.development import TaskData
 from xstilts.training.encoders import load_encoder
 from xstilts.training.heads import HEADS, HeadSpec
@@ -50,10 +49,10 @@ def _spec(task: TaskData, settings: TrainingSettings) -> HeadSpec:
     return HeadSpec(
         task=task.name,
         kind=task.kind,
-        labels=HEADS[task.kind].resolve_labels(task.name, task.train, task.labels),
+        labels=HEADS[task.kind].resolve_labels(task.name, task.train.facts.labels, task.labels),
         max_length=settings.max_length,
         doc_stride=settings.doc_stride,
-        null_answers=any(isinstance(e, SpanExtraction) and not e.answers for e in task.train),
+        null_answers=task.train.facts.null_answers,
     )
 
 

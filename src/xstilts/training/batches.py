@@ -12,6 +12,7 @@ from itertools import accumulate
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -23,7 +24,7 @@ LIKE_LENGTH = 0.75
 class Feature:
     """One example as its head wants it."""
 
-    sequences: "tuple[array[int], ...]"
+    sequences: "tuple[array[int] | npt.NDArray[np.int32], ...]"
     """Token ids with special tokens; the longest is at most `max_length`."""
     target: Any
     """What the head should say, in a form that only the head knows."""

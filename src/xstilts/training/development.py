@@ -6,14 +6,11 @@ from dataclasses import dataclass
 from xstilts.api.training import TrainingSettings
 from xstilts.core.catalogue import TaskKind
 from xstilts.metrics import degenerate, score
-from xstilts.tasks.examples import Example
-from xstilts.tasks.gold import gold
-from xstilts.training.batches import Feature
 from xstilts.training.heads import Prediction
 from xstilts.training.inference import answers
 from xstilts.training.model import MultiTaskModel
 from xstilts.training.order import sample
-from xstilts.training.tokenizer import Tokenizer
+from xstilts.training.tables import TokenTable
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,11 +21,11 @@ class TaskData:
     kind: TaskKind
     metric: str
     """The headline metric among those of the kind."""
-    train: Sequence[Example]
-    dev: Sequence[Example]
+    train: TokenTable
+    dev: TokenTable
     """English; may be empty, then nothing of this task selects a checkpoint."""
     labels: Sequence[str] | None = None
-    """The label set where it is fixed; else that of the training examples."""
+    """The label set where it is fixed; else that of the whole table that `train` is from."""
     rules: str = "squad"
     """Which published script's rules the metric follows, where scripts differ (see `xstilts.metrics.score`)."""
     weight: int | None = None
@@ -41,12 +38,12 @@ class TaskData:
 class DevSet:
     """Encoded once, looked at many times."""
 
-    def __init__(self, data: TaskData, place: int, model: MultiTaskModel, tokenizer: Tokenizer, *, rows: int) -> None:
+    def __init__(self, data: TaskData, place: int, model: MultiTaskModel, *, rows: int) -> None:
         self._data, self._place = data, place
         # Every run of a task looks at the same rows, whatever its seed; never at the first ones, as jiant does.
-        examples = [data.dev[row] for row in sample(data.name, rows=len(data.dev), size=rows)]
-        self._gold = [gold(example) for example in examples]
-        self.features: list[Feature] = model.head(place).encode(tokenizer, examples)
+        self.table = data.dev.select(sample(data.name, rows=len(data.dev), size=rows))
+        self._gold = [self.table.gold(row) for row in range(len(self.table))]
+        self._features = [model.head(place).readable(feature) for feature in self.table]
         self._predictions: list[Prediction] = []
 
     @property
@@ -59,7 +56,7 @@ class DevSet:
 
     def look(self, model: MultiTaskModel, settings: TrainingSettings) -> dict[str, float]:
         """Percentages by `<task>/<metric>`."""
-        self._predictions = answers(model, self._place, self.features, settings=settings)
+        self._predictions = answers(model, self._place, self._features, settings=settings)
         scores = score(self._data.kind, self._gold, self._predictions, rules=self._data.rules)
         return {f"{self._data.name}/{metric}": value for metric, value in scores.items()}
 

@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -154,14 +153,12 @@ class Run:
         self.device = prepare(settings)
         tokenizer = Tokenizer.load(encoder)
         self.model = build_model(encoder, tasks, tokenizer, text=text is not None, seed=seed, settings=settings)
-        features = [self.model.head(place).encode(tokenizer, task.train) for place, task in enumerate(tasks)]
         self.dev_sets = [
-            DevSet(task, place, self.model, tokenizer, rows=settings.dev_rows)
-            for place, task in enumerate(tasks)
-            if task.dev
+            DevSet(task, place, self.model, rows=settings.dev_rows) for place, task in enumerate(tasks) if task.dev
         ]
         self.streams: list[Stream] = [
-            TaskStream(task, place, features[place], settings=settings, seed=seed) for place, task in enumerate(tasks)
+            TaskStream(task, place, self.model.head(place), settings=settings, seed=seed)
+            for place, task in enumerate(tasks)
         ]
         self.text = text and TextStream(text, len(tasks), tokenizer, settings=settings, seed=seed)
         self.trainable = sum(weight.numel() for _, weight in self._trained())
@@ -169,8 +166,8 @@ class Run:
         if self.text:
             self.streams.append(self.text)  # its loss reaches every word
         elif self.model.prefix is None:
-            everything = chain(*features, *(dev.features for dev in self.dev_sets))
-            self.words = keep_occurring(self.model.encoder, everything)
+            tables = [*(task.train for task in tasks), *(dev.table for dev in self.dev_sets)]
+            self.words = keep_occurring(self.model.encoder, tables)
         self.model.to(self.device)
         shares, ratio = _shares(tasks), text.ratio if text else Fraction(0)
         size = sum((share * stream.size for share, stream in zip(shares, self.streams, strict=False)), Fraction(0))

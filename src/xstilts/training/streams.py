@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Protocol
 
+import numpy as np
 import torch
 
 from xstilts.api.training import TrainingSettings
@@ -12,9 +13,11 @@ from xstilts.core.errors import UserError
 from xstilts.training.batches import Feature, bucketed, pack
 from xstilts.training.development import TaskData
 from xstilts.training.execution import arithmetic, memory_of
+from xstilts.training.heads import Head
 from xstilts.training.masking import LineOrder, Masking
 from xstilts.training.model import MultiTaskModel
 from xstilts.training.order import Walk, sample
+from xstilts.training.tables import TokenTable
 from xstilts.training.tokenizer import Tokenizer
 
 HELD_OUT_SHARE = 0.02
@@ -57,25 +60,23 @@ class Stream(Protocol):
 class TaskStream:
     """A task's examples, pass after pass."""
 
-    def __init__(
-        self, data: TaskData, place: int, features: Sequence[Feature], *, settings: TrainingSettings, seed: int
-    ) -> None:
+    def __init__(self, data: TaskData, place: int, head: Head, *, settings: TrainingSettings, seed: int) -> None:
         self.name, self.place, self.loss_scale = data.name, place, data.loss_scale
         self.passes = data.gradient_accumulation or settings.gradient_accumulation
         self.size = settings.batch_size * self.passes
-        self._features = features
-        self._walk = Walk(rows=len(features), size=self.size, seed=seed, task=place)
+        self._table, self._head = data.train, head
+        self._walk = Walk(rows=len(data.train), size=self.size, seed=seed, task=place)
 
     def batch(self, number: int) -> Sequence[Feature]:
-        return [self._features[row] for row in self._walk[number]]
+        return [self._head.readable(self._table[row]) for row in self._walk[number]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TextData:
     """Plain text whose tokens are hidden and guessed."""
 
-    lines: Mapping[str, Sequence[str]]
-    """By language."""
+    lines: Mapping[str, TokenTable]
+    """By language; written for a language model."""
     ratio: Fraction = Fraction(1)
     """Share of the optimizer steps that train on text; 1 where there are no tasks."""
     smoothing: float = 0.3
@@ -97,12 +98,11 @@ class TextStream:
         self._seed = seed
         self.masking = Masking.of(tokenizer, data.mask_probability)
         self.held_out: dict[str, list[Feature]] = {}
-        self._lines: list[list[Feature]] = []
+        self._lines: list[TokenTable] = []
         for language, lines in data.lines.items():
-            train, self.held_out[language] = _divided(
-                language, _features(tokenizer, lines, settings), settings.dev_rows
-            )
+            train, held_out = _divided(language, lines, settings.dev_rows)
             self._lines.append(train)
+            self.held_out[language] = list(held_out)
         rows = [len(lines) for lines in self._lines]
         self._order = LineOrder(rows=rows, batch_size=self.size, smoothing=data.smoothing, seed=seed)
 
@@ -128,17 +128,10 @@ class TextStream:
         return float(torch.exp((total / max(1, tokens)).clamp(max=LARGEST_LOSS)))
 
 
-def _features(tokenizer: Tokenizer, lines: Sequence[str], settings: TrainingSettings) -> list[Feature]:
-    """A sequence a line, which loses its tail where it is too long."""
-    limit = settings.max_length - 2
-    return [Feature((tokenizer.single(tokens[:limit]),), None) for tokens in tokenizer.texts(lines)]
-
-
-def _divided(language: str, features: Sequence[Feature], most: int) -> tuple[list[Feature], list[Feature]]:
+def _divided(language: str, lines: TokenTable, most: int) -> tuple[TokenTable, TokenTable]:
     """Lines to train on and lines held out: at most `most`, and the same for every seed."""
-    size = min(most, int(len(features) * HELD_OUT_SHARE))
-    held_out = set(sample(f"held-out/{language}", rows=len(features), size=size)) if size else set()
-    train = [feature for row, feature in enumerate(features) if row not in held_out]
-    if not train:
+    size = min(most, int(len(lines) * HELD_OUT_SHARE))
+    held_out = sample(f"held-out/{language}", rows=len(lines), size=size) if size else []
+    if not len(lines):
         raise UserError(f"language {language!r} has no line of text; leave it out of languages")
-    return train, [features[row] for row in sorted(held_out)]
+    return lines.select(np.setdiff1d(np.arange(len(lines)), held_out)), lines.select(held_out)

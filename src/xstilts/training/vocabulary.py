@@ -9,12 +9,13 @@ not hold for a loss over the vocabulary (masked language modelling), which reach
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import embedding
 from transformers import PreTrainedModel
 
-from xstilts.training.batches import Feature
+from xstilts.training.tables import TokenTable
 
 WORDS = "embeddings.word_embeddings.weight"
 """The matrix in an encoder's state."""
@@ -44,12 +45,12 @@ class OccurringWords(nn.Module):
         return whole
 
 
-def keep_occurring(encoder: PreTrainedModel, features: Iterable[Feature]) -> OccurringWords:
-    """Leaves the encoder with the word embeddings of those features."""
-    occurs = torch.zeros(encoder.config.vocab_size, dtype=torch.bool)
-    for feature in features:
-        for sequence in feature.sequences:
-            occurs[torch.frombuffer(sequence, dtype=torch.int32)] = True
+def keep_occurring(encoder: PreTrainedModel, tables: Iterable[TokenTable]) -> OccurringWords:
+    """Leaves the encoder with the word embeddings of those tables."""
+    occurs = np.zeros(encoder.config.vocab_size, dtype=np.bool_)
+    for table in tables:
+        table.mark(occurs)
     embeddings: Any = encoder.embeddings
-    embeddings.word_embeddings = words = OccurringWords(embeddings.word_embeddings, occurs.nonzero().squeeze(1))
+    occurring = torch.from_numpy(occurs.nonzero()[0])
+    embeddings.word_embeddings = words = OccurringWords(embeddings.word_embeddings, occurring)
     return words

@@ -1,7 +1,7 @@
 """One head for each kind of task that is trained."""
 
 from xstilts.core.catalogue import TaskKind
-from xstilts.training.heads.base import Head, HeadSpec, Prediction
+from xstilts.training.heads.base import Head, HeadSpec, Lengths, Prediction
 from xstilts.training.heads.classification import ClassificationHead
 from xstilts.training.heads.intent_and_slots import IntentAndSlotsHead
 from xstilts.training.heads.multiple_choice import MultipleChoiceHead
@@ -16,4 +16,4 @@ HEADS: dict[TaskKind, type[Head]] = {
     TaskKind.SPAN_EXTRACTION: SpanExtractionHead,
 }
 
-__all__ = ["HEADS", "Head", "HeadSpec", "Prediction"]
+__all__ = ["HEADS", "Head", "HeadSpec", "Lengths", "Prediction"]

@@ -5,8 +5,8 @@ and their initialization (torch's default) are those of jiant's `modeling/heads.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from pydantic import Field
@@ -15,7 +15,6 @@ from torch import Tensor, nn
 from xstilts.api.base import Model
 from xstilts.core.catalogue import TaskKind
 from xstilts.core.errors import UserError
-from xstilts.tasks.examples import Example
 from xstilts.training.batches import Batch, Feature
 from xstilts.training.packed import Places
 from xstilts.training.tokenizer import Tokenizer
@@ -25,6 +24,14 @@ UNKNOWN = -100
 
 Prediction = Any
 """JSON: a label, an index, a text, a list of tags, or `{"intent", "slots"}`."""
+
+
+class Lengths(NamedTuple):
+    """What encoding depends on besides the tokenizer."""
+
+    max_length: int
+    doc_stride: int
+    """Of span extraction alone."""
 
 
 class HeadSpec(Model):
@@ -41,20 +48,39 @@ class HeadSpec(Model):
 
 
 class Head(nn.Module, ABC):
-    """Encodes examples, says which tokens it reads, and turns their states [places, hidden] into a loss or answers."""
+    """Encodes examples, says which tokens it reads, and turns their states [places, hidden] into a loss or answers.
+
+    Encoding knows no head: its targets are JSON with labels as words, so that what is tokenized serves every head of
+    the kind. `target` gives them the form that the other methods want.
+    """
 
     def __init__(self, spec: HeadSpec, *, hidden_size: int, dropout: float) -> None:
         super().__init__()
         self.spec = spec
+        self.numbers = {name: {label: n for n, label in enumerate(labels)} for name, labels in spec.labels.items()}
         self.build(hidden_size, dropout)
 
     @abstractmethod
     def build(self, hidden_size: int, dropout: float) -> None:
         """Adds the layers, freshly initialized from torch's global generator."""
 
+    @classmethod
     @abstractmethod
+    def features(cls, tokenizer: Tokenizer, examples: Sequence[Any], lengths: Lengths) -> list[Feature]:
+        """One feature an example, in order, with a JSON target."""
+
+    @abstractmethod
+    def target(self, document: Any) -> Any:
+        """A feature's target with this head's label numbers."""
+
     def encode(self, tokenizer: Tokenizer, examples: Sequence[Any]) -> list[Feature]:
-        """One feature an example, in order."""
+        """Features with targets of this head, at the lengths that it was made for."""
+        lengths = Lengths(self.spec.max_length, self.spec.doc_stride)
+        return [self.readable(feature) for feature in self.features(tokenizer, examples, lengths)]
+
+    def readable(self, feature: Feature) -> Feature:
+        """The feature with a target of this head."""
+        return Feature(feature.sequences, self.target(feature.target))
 
     @abstractmethod
     def places(self, batch: Batch) -> Places:
@@ -79,27 +105,22 @@ class Head(nn.Module, ABC):
 
     @classmethod
     def resolve_labels(
-        cls, task: str, examples: Sequence[Example], fixed: Sequence[str] | None
+        cls, task: str, found: Mapping[str, Sequence[str]], fixed: Sequence[str] | None
     ) -> dict[str, tuple[str, ...]]:
-        """The fixed label set, or else those of the training examples, sorted.
+        """The fixed label set, or else those found in the training data, the whole of it for each of its subsets.
 
-        Raises UserError for a training label outside of the fixed set, or a fixed set where the kind has not one.
+        Raises UserError for a label outside of the fixed set, or a fixed set where the kind has not one.
         """
-        found = cls.labels(examples)
         if fixed is None:
-            return {name: tuple(sorted(labels)) for name, labels in found.items()}
+            return {name: tuple(labels) for name, labels in found.items()}
         if len(found) != 1:
             raise UserError(f"task {task}: labels are given, but this kind has {len(found)} label sets; leave them out")
         ((name, labels),) = found.items()
-        if unknown := sorted(labels - set(fixed)):
+        if unknown := sorted(set(labels) - set(fixed)):
             raise UserError(
                 f"task {task}: training label {unknown[0]!r} is none of {', '.join(fixed)}; mend the data or the task"
             )
         return {name: tuple(fixed)}
-
-    def index(self, name: str) -> dict[str, int]:
-        """Label to output of the label set of that name."""
-        return {label: number for number, label in enumerate(self.spec.labels[name])}
 
 
 class SentenceScores(nn.Module):

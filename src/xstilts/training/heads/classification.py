@@ -8,27 +8,27 @@ from torch.nn.functional import cross_entropy
 
 from xstilts.tasks.examples import Classification
 from xstilts.training.batches import Batch, Feature
-from xstilts.training.heads.base import UNKNOWN, Head, SentenceScores
+from xstilts.training.heads.base import UNKNOWN, Head, Lengths, SentenceScores
 from xstilts.training.tokenizer import Tokenizer
 
 
 class ClassificationHead(Head):
-    """A feature's target is the index of its label."""
+    """A feature's target is the index of its label; on disk the label."""
 
     def build(self, hidden_size: int, dropout: float) -> None:
         self.scores = SentenceScores(hidden_size, len(self.spec.labels["label"]), dropout)
 
-    def encode(self, tokenizer: Tokenizer, examples: Sequence[Classification]) -> list[Feature]:
+    @classmethod
+    def features(cls, tokenizer: Tokenizer, examples: Sequence[Classification], lengths: Lengths) -> list[Feature]:
         firsts = tokenizer.texts([example.first for example in examples])
         seconds = tokenizer.texts([example.second for example in examples])
-        index = self.index("label")
         return [
-            Feature(
-                (tokenizer.pair(first, second, max_length=self.spec.max_length),),
-                index.get(example.label, UNKNOWN),
-            )
+            Feature((tokenizer.pair(first, second, max_length=lengths.max_length),), example.label)
             for example, first, second in zip(examples, firsts, seconds, strict=True)
         ]
+
+    def target(self, document: str) -> int:
+        return self.numbers["label"].get(document, UNKNOWN)
 
     def places(self, batch: Batch) -> Tensor:
         return torch.tensor(batch.starts)

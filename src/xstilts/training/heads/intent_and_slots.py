@@ -1,9 +1,8 @@
 """Intent and slots of an utterance: the state of `<s>` and the first token of each word, their losses summed."""
 
-from array import array
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict
 
 import torch
 from torch import Tensor, nn
@@ -11,8 +10,16 @@ from torch.nn.functional import cross_entropy
 
 from xstilts.tasks.examples import IntentAndSlots
 from xstilts.training.batches import Batch, Feature
-from xstilts.training.heads.base import UNKNOWN, Head, SentenceScores
-from xstilts.training.heads.tagging import WordTarget, word_answers, word_count, word_feature, word_loss, word_places
+from xstilts.training.heads.base import UNKNOWN, Head, Lengths, SentenceScores
+from xstilts.training.heads.tagging import (
+    WordTarget,
+    word_answers,
+    word_count,
+    word_loss,
+    word_places,
+    word_target,
+    word_windows,
+)
 from xstilts.training.tokenizer import Tokenizer
 
 
@@ -29,22 +36,28 @@ class Parse(TypedDict):
 
 
 class IntentAndSlotsHead(Head):
-    """A feature's target is an `UtteranceTarget`; of an utterance in several windows the first tells the intent."""
+    """A feature's target is an `UtteranceTarget`, on disk `{"intent", "positions", "slots"}`.
+
+    Of an utterance in several windows the first tells the intent.
+    """
 
     def build(self, hidden_size: int, dropout: float) -> None:
         self.intent_scores = SentenceScores(hidden_size, len(self.spec.labels["intent"]), dropout)
         self.dropout = nn.Dropout(dropout)
         self.slot_classifier = nn.Linear(hidden_size, len(self.spec.labels["slots"]))
 
-    def encode(self, tokenizer: Tokenizer, examples: Sequence[IntentAndSlots]) -> list[Feature]:
+    @classmethod
+    def features(cls, tokenizer: Tokenizer, examples: Sequence[IntentAndSlots], lengths: Lengths) -> list[Feature]:
         sentences = tokenizer.words([example.words for example in examples])
-        return [self._feature(tokenizer, example, words) for example, words in zip(examples, sentences, strict=True)]
+        encoded = (word_windows(tokenizer, words, max_length=lengths.max_length) for words in sentences)
+        return [
+            Feature(sequences, {"intent": example.intent, "positions": positions, "slots": example.slots})
+            for example, (sequences, positions) in zip(examples, encoded, strict=True)
+        ]
 
-    def _feature(self, tokenizer: Tokenizer, example: IntentAndSlots, words: list["array[int]"]) -> Feature:
-        slots, intents = self.index("slots"), self.index("intent")
-        labels = [slots.get(slot, UNKNOWN) for slot in example.slots]
-        feature = word_feature(tokenizer, words, labels=labels, max_length=self.spec.max_length)
-        return Feature(feature.sequences, UtteranceTarget(intents.get(example.intent, UNKNOWN), feature.target))
+    def target(self, document: Mapping[str, Any]) -> UtteranceTarget:
+        words = word_target(document["positions"], document["slots"], self.numbers["slots"])
+        return UtteranceTarget(self.numbers["intent"].get(document["intent"], UNKNOWN), words)
 
     def places(self, batch: Batch) -> Tensor:
         """The first `<s>` of each feature, then the words of all."""

@@ -13,7 +13,10 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, gelu, linear
 from transformers import PreTrainedModel
 
+from xstilts.tasks.examples import Text
 from xstilts.training.batches import Batch, Feature
+from xstilts.training.heads.base import Lengths
+from xstilts.training.tokenizer import Tokenizer
 
 
 class HiddenTokens(NamedTuple):
@@ -36,6 +39,16 @@ class LanguageModelHead(nn.Module):
         self._embeddings: Callable[[], nn.Module] = encoder.get_input_embeddings  # which belong to the encoder alone
         if weights:
             self.load_state_dict(dict(weights))
+
+    @classmethod
+    def features(cls, tokenizer: Tokenizer, examples: Sequence[Text], lengths: Lengths) -> list[Feature]:
+        """A sequence a line, which loses its tail where it is too long; tokens are hidden later, and anew each time."""
+        lines = tokenizer.texts([example.text for example in examples])
+        return [Feature((tokenizer.single(tokens[: lengths.max_length - 2]),), None) for tokens in lines]
+
+    @classmethod
+    def labels(cls, examples: Sequence[Text]) -> dict[str, set[str]]:
+        return {}
 
     def places(self, batch: Batch) -> Tensor:
         """The hidden tokens, whose states `loss` wants."""

@@ -9,7 +9,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from xstilts.tasks.examples import MultipleChoice
 from xstilts.training.batches import Batch, Feature
-from xstilts.training.heads.base import Head, SentenceScores
+from xstilts.training.heads.base import Head, Lengths, SentenceScores
 from xstilts.training.tokenizer import Tokenizer
 
 
@@ -19,16 +19,20 @@ class MultipleChoiceHead(Head):
     def build(self, hidden_size: int, dropout: float) -> None:
         self.scores = SentenceScores(hidden_size, 1, dropout)
 
-    def encode(self, tokenizer: Tokenizer, examples: Sequence[MultipleChoice]) -> list[Feature]:
+    @classmethod
+    def features(cls, tokenizer: Tokenizer, examples: Sequence[MultipleChoice], lengths: Lengths) -> list[Feature]:
         prompts = tokenizer.texts([example.prompt for example in examples])
         choices = iter(tokenizer.texts([choice for example in examples for choice in example.choices]))
         return [
             Feature(
-                tuple(tokenizer.pair(prompt, next(choices), max_length=self.spec.max_length) for _ in example.choices),
+                tuple(tokenizer.pair(prompt, next(choices), max_length=lengths.max_length) for _ in example.choices),
                 example.label,
             )
             for example, prompt in zip(examples, prompts, strict=True)
         ]
+
+    def target(self, document: int) -> int:
+        return document
 
     def places(self, batch: Batch) -> Tensor:
         return torch.tensor(batch.starts)

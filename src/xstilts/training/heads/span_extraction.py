@@ -6,8 +6,8 @@ best starts and ends, answers of 30 tokens, and a null threshold of 0.
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from xstilts.tasks.examples import Answer, SpanExtraction
 from xstilts.training.batches import Batch, Feature
-from xstilts.training.heads.base import Head
+from xstilts.training.heads.base import Head, Lengths
 from xstilts.training.packed import ALL, Places
 from xstilts.training.tokenizer import SpannedText, Tokenizer
 
@@ -36,14 +36,14 @@ class ContextTarget(NamedTuple):
     """Where the context is in the sequences of a feature, and where the answer is."""
 
     text: str
-    starts: "array[int]"
-    ends: "array[int]"
+    starts: Sequence[int]
+    ends: Sequence[int]
     """Context token i is `text[starts[i]:ends[i]]`."""
     windows: tuple[range, ...]
     """The context tokens of each sequence."""
     offset: int
     """Position of a window's first token in its sequence."""
-    spans: tuple[tuple[int, int], ...]
+    spans: Sequence[tuple[int, int]]
     """Positions of the answer's first and last token in each sequence."""
 
 
@@ -53,39 +53,23 @@ class Candidate(NamedTuple):
 
 
 class SpanExtractionHead(Head):
-    """A feature's target is a `ContextTarget`."""
+    """A feature's target is a `ContextTarget`; on disk its fields, with windows as pairs."""
 
     def build(self, hidden_size: int, dropout: float) -> None:
         self.span_scores = nn.Linear(hidden_size, 2)
 
-    def encode(self, tokenizer: Tokenizer, examples: Sequence[SpanExtraction]) -> list[Feature]:
+    @classmethod
+    def features(cls, tokenizer: Tokenizer, examples: Sequence[SpanExtraction], lengths: Lengths) -> list[Feature]:
         questions = tokenizer.texts([example.question for example in examples])
         contexts = tokenizer.spans([example.context for example in examples])
         return [
-            self._feature(tokenizer, example, question, context)
+            _feature(tokenizer, example, question, context, lengths)
             for example, question, context in zip(examples, questions, contexts, strict=True)
         ]
 
-    def _feature(
-        self, tokenizer: Tokenizer, example: SpanExtraction, question: "array[int]", context: SpannedText
-    ) -> Feature:
-        special = 4
-        query = question[: min(MAX_QUERY_TOKENS, (self.spec.max_length - special) // 2)]
-        room = self.spec.max_length - special - len(query)
-        ranges = tuple(windows(len(context.tokens), room=room, overlap=self.spec.doc_stride))
-        offset = len(query) + special - 1
-        answer = answer_tokens(context, example.answers[0]) if example.answers else None
-        return Feature(
-            tuple(tokenizer.joined(query, context.tokens[window.start : window.stop]) for window in ranges),
-            ContextTarget(
-                text=example.context,
-                starts=context.starts,
-                ends=context.ends,
-                windows=ranges,
-                offset=offset,
-                spans=tuple(position(answer, window, offset) for window in ranges),
-            ),
-        )
+    def target(self, document: Mapping[str, Any]) -> ContextTarget:
+        windows = tuple(range(begin, end) for begin, end in document["windows"])
+        return ContextTarget(**{**document, "windows": windows})
 
     def places(self, batch: Batch) -> Places:
         return ALL
@@ -117,6 +101,28 @@ class SpanExtractionHead(Head):
     @classmethod
     def labels(cls, examples: Sequence[SpanExtraction]) -> dict[str, set[str]]:
         return {}
+
+
+def _feature(
+    tokenizer: Tokenizer, example: SpanExtraction, question: "array[int]", context: SpannedText, lengths: Lengths
+) -> Feature:
+    special = 4
+    query = question[: min(MAX_QUERY_TOKENS, (lengths.max_length - special) // 2)]
+    room = lengths.max_length - special - len(query)
+    ranges = tuple(windows(len(context.tokens), room=room, overlap=lengths.doc_stride))
+    offset = len(query) + special - 1
+    answer = answer_tokens(context, example.answers[0]) if example.answers else None
+    return Feature(
+        tuple(tokenizer.joined(query, context.tokens[window.start : window.stop]) for window in ranges),
+        {
+            "text": example.context,
+            "starts": context.starts.tolist(),
+            "ends": context.ends.tolist(),
+            "windows": [(window.start, window.stop) for window in ranges],
+            "offset": offset,
+            "spans": [position(answer, window, offset) for window in ranges],
+        },
+    )
 
 
 def windows(length: int, *, room: int, overlap: int) -> Iterator[range]:

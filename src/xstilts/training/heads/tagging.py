@@ -1,8 +1,8 @@
 """Tagging: every word is labelled at its first token. Long sentences become several windows, so no word is lost."""
 
 from array import array
-from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -10,38 +10,37 @@ from torch.nn.functional import cross_entropy
 
 from xstilts.tasks.examples import Tagging
 from xstilts.training.batches import Batch, Feature
-from xstilts.training.heads.base import UNKNOWN, Head
+from xstilts.training.heads.base import UNKNOWN, Head, Lengths
 from xstilts.training.tokenizer import Tokenizer, tokens_of
 
 
 class WordTarget(NamedTuple):
     """Where the words of a sentence are in its sequences, and what they are."""
 
-    positions: "tuple[array[int], ...]"
+    positions: Sequence[Sequence[int]]
     """For each sequence the places of its words' first tokens; in all, one place a word."""
-    labels: "array[int]"
+    labels: Sequence[int]
     """One label a word."""
 
 
 class TaggingHead(Head):
-    """A feature's target is a `WordTarget`."""
+    """A feature's target is a `WordTarget`; on disk `{"positions", "tags"}`."""
 
     def build(self, hidden_size: int, dropout: float) -> None:
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(hidden_size, len(self.spec.labels["tags"]))
 
-    def encode(self, tokenizer: Tokenizer, examples: Sequence[Tagging]) -> list[Feature]:
+    @classmethod
+    def features(cls, tokenizer: Tokenizer, examples: Sequence[Tagging], lengths: Lengths) -> list[Feature]:
         sentences = tokenizer.words([example.words for example in examples])
-        index = self.index("tags")
+        encoded = (word_windows(tokenizer, words, max_length=lengths.max_length) for words in sentences)
         return [
-            word_feature(
-                tokenizer,
-                words,
-                labels=[index.get(tag, UNKNOWN) for tag in example.tags],
-                max_length=self.spec.max_length,
-            )
-            for example, words in zip(examples, sentences, strict=True)
+            Feature(sequences, {"positions": positions, "tags": example.tags})
+            for example, (sequences, positions) in zip(examples, encoded, strict=True)
         ]
+
+    def target(self, document: Mapping[str, Any]) -> WordTarget:
+        return word_target(document["positions"], document["tags"], self.numbers["tags"])
 
     def places(self, batch: Batch) -> Tensor:
         return torch.tensor(word_places(batch, [feature.target for feature in batch.features]))
@@ -65,20 +64,29 @@ class TaggingHead(Head):
         return {"tags": {tag for example in examples for tag in example.tags}}
 
 
-def word_feature(
-    tokenizer: Tokenizer, words: "Sequence[array[int]]", *, labels: Sequence[int], max_length: int
-) -> Feature:
+class WordWindows(NamedTuple):
+    """A sentence as sequences, and for each of them the places of its words' first tokens."""
+
+    sequences: "tuple[array[int], ...]"
+    positions: list[list[int]]
+
+
+def word_windows(tokenizer: Tokenizer, words: "Sequence[array[int]]", *, max_length: int) -> WordWindows:
     """Windows of whole words, one after the other, in at most `max_length` tokens each."""
     room = max_length - 2
-    sequences, positions = [], []
+    sequences, positions = [], list[list[int]]()
     for window in windows([len(word) for word in words], room):
-        tokens, places = tokens_of(()), tokens_of(())
+        tokens, places = tokens_of(()), list[int]()
         for word in window:
             places.append(len(tokens) + 1)  # after <s>
             tokens.extend(words[word])
         sequences.append(tokenizer.single(tokens[:room]))
         positions.append(places)
-    return Feature(tuple(sequences), WordTarget(tuple(positions), tokens_of(labels)))
+    return WordWindows(tuple(sequences), positions)
+
+
+def word_target(positions: Sequence[Sequence[int]], words: Sequence[str], numbers: Mapping[str, int]) -> WordTarget:
+    return WordTarget(positions, [numbers.get(word, UNKNOWN) for word in words])
 
 
 def windows(lengths: Sequence[int], room: int) -> Iterator[range]:
