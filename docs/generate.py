@@ -110,7 +110,19 @@ def tasks_page() -> str:
             spec.licence,
         ]
         lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "## Data sets", "", *_datasets()]
     return "\n".join(lines) + "\n"
+
+
+def _datasets() -> Iterator[str]:
+    yield "Ends of the paths that `xstilts data import` looks for; files between + are read together."
+    yield ""
+    yield "| data set | files | on the hub |"
+    yield "|---|---|---|"
+    for name, dataset in sorted(registry.datasets().items()):
+        files = dict.fromkeys(" + ".join(f"`{pattern}`" for pattern in layout.patterns) for layout in dataset.layouts)
+        hub = ", ".join(f"`{repository}`" for repository in dataset.hub)
+        yield f"| `{name}` | {'<br>'.join(files) or 'no reader'} | {hub} |"
 
 
 PAGES: Mapping[str, Callable[[], str]] = {

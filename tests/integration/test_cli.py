@@ -57,6 +57,8 @@ def test_data_sets_are_imported_listed_and_refused_by_name(tiny_inputs: Path, tm
     imported = call("data", "import", "mnli", "xsid", "--from", tiny_inputs / "data", "--store", store)
     assert imported.exit_code == 0, imported.output
     assert "train.en 120" in imported.output
+    assert "warning: mnli train.en has 120 rows; 392,702 were published" in imported.output
+    assert "test.de has" not in imported.output, "published numbers are those of English"
     assert "xsid" in call("data", "list", "--store", store).output
     unknown = call("data", "import", "mnly", "--from", tiny_inputs / "data", "--store", store)
     assert "did you mean" in str(unknown.exception)

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from pyarrow import Table
+from pyarrow.parquet import write_table
 
 from xstilts.core.catalogue import TaskKind
 from xstilts.core.errors import UserError
@@ -112,6 +114,9 @@ class TestContract:
     def test_published_rows_are_positive(self, task):
         assert all(rows > 0 for rows in task.spec.published_rows.values())
 
+    def test_published_rows_are_those_of_other_tasks_made_of_the_same_split(self, task):
+        assert all(registry.published_rows(source) == rows for source, rows in task.spec.published_rows.items())
+
     def test_answer_rules_exist(self, task):
         assert task.rules in {"squad", "mlqa"}
 
@@ -141,7 +146,7 @@ class TestDatasetContract:
 
 class TestRegistry:
     def test_the_nine_intermediate_tasks_are_there(self):
-        nine = {"anli", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmosqa", "commonsenseqa"}
+        nine = {"anli_plus", "mnli", "qqp", "squad_v2", "squad_v1", "hellaswag", "ccg", "cosmosqa", "commonsenseqa"}
         assert nine <= set(registry.names())
 
     def test_the_nine_targets_of_xtreme_have_its_number_of_languages(self):
@@ -268,6 +273,109 @@ class TestInference:
         text = tsv(("id", "language", "premise", "hypothesis", "label"), ("7", "gn", "a", "b", "neutral"))
         write(tmp_path, {"test/gn.tsv": text})
         assert examples("americasnli", tmp_path, "test", "gn")[0].id == "7"
+
+
+class TestTranslations:
+    """Training data in other languages: upstream's names, and the names of the English files with the language."""
+
+    def english(self, first: str, second: str) -> str:
+        rows = TestInference()
+        return tsv(TestInference.TRAIN, rows.row(0, first, second, "neutral"), rows.row(1, second, first, "-"))
+
+    def test_own_mnli_has_the_ids_and_rows_of_the_english_one(self, tmp_path):
+        write(tmp_path, {"MNLI/train.tsv": self.english("A.", "B."), "MNLI/train.de.tsv": self.english("Ä.", "B.")})
+        english, german = (examples("mnli", tmp_path, "train", language) for language in ("en", "de"))
+        assert (
+            [(row.id, row.label) for row in english]
+            == [(row.id, row.label) for row in german]
+            == [("311930", "neutral")]
+        )
+        assert german[0].first == "Ä."
+
+    def test_own_mnli_as_json_lines(self, tmp_path):
+        row = {"gold_label": "neutral", "pairID": "p", "sentence1": "a", "sentence2": "b"}
+        write(tmp_path, {"multinli_1.0_train.sw.jsonl": jsonl(row, {**row, "gold_label": "-"})})
+        assert [row.id for row in examples("mnli", tmp_path, "train", "sw")] == ["p"]
+
+    def test_mnli_of_xtreme_has_the_english_pair_in_front_and_a_label_word_of_its_own(self, tmp_path):
+        text = tsv(("A.", "B.", "Eins.", "Zwei.", "contradictory"), ("A.", "B.", "Drei.", "Vier.", "neutral"))
+        write(tmp_path, {"XNLI/translate-train/en-de-translated.tsv": text})
+        assert examples("mnli", tmp_path, "train", "de") == [
+            Classification(id="", first="Eins.", second="Zwei.", label="contradiction"),
+            Classification(id="", first="Drei.", second="Vier.", label="neutral"),
+        ]
+
+    def test_own_qqp_drops_the_rows_that_the_english_one_drops(self, tmp_path):
+        header = ("id", "qid1", "qid2", "question1", "question2", "is_duplicate")
+        torn = (("2", "3", "4", "torn"), ("rest", "c?", "0"))
+        files = {f"QQP/train{of}.tsv": tsv(header, ("1", "2", "3", "a?", "b?", "1"), *torn) for of in ("", ".ru")}
+        write(tmp_path, files)
+        assert examples("qqp", tmp_path, "train", "ru") == examples("qqp", tmp_path, "train")
+
+    def test_own_hellaswag(self, tmp_path):
+        german = {**HELLASWAG, "ctx_a": "Ein Mann sitzt.", "ctx_b": "er", "endings": ["schläft.", ", müde, schläft."]}
+        write(tmp_path, {"hellaswag_train.jsonl": jsonl(HELLASWAG), "hellaswag_train.de.jsonl": jsonl(german)})
+        (row,) = examples("hellaswag", tmp_path, "train", "de")
+        assert row == MultipleChoice(
+            id="4", prompt="Ein Mann sitzt.", choices=("er schläft.", "er, müde, schläft."), label=1
+        )
+        assert [row.id for row in examples("hellaswag", tmp_path, "train")] == ["4"]
+
+    @pytest.mark.parametrize(
+        ("name", "file"),
+        [
+            ("squad_v1", "train-v1.1.de.json"),
+            ("squad_v1", "SQuAD/translate-train/squad.translate.train.en-de.json"),
+            ("squad_v2", "train-v2.0.de.json"),
+        ],
+    )
+    def test_squad(self, name, file, tmp_path):
+        write(tmp_path, {file: squad(question(), context="Tom sah Ann.")})
+        (row,) = examples(name, tmp_path, "train", "de")
+        assert (row.id, row.answers) == ("q1", (Answer("Ann", 8),))
+
+    def test_pawsx_as_published_has_the_ids_of_the_english_rows(self, tmp_path):
+        text = tsv(("id", "sentence1", "sentence2", "label"), ("1", "a", "b", "0"), ("2", "NS", "c", "1"))
+        write(tmp_path, {"x-final/en/train.tsv": text, "x-final/de/translated_train.tsv": text})
+        assert examples("pawsx", tmp_path, "train", "de") == examples("pawsx", tmp_path, "train")
+
+
+class TestAnliPlus:
+    PAIR = {"pairID": "1", "sentence1": "a", "sentence2": "b", "gold_label": "neutral"}  # noqa: RUF012
+    ANLI = {"uid": "1", "context": "a", "hypothesis": "b", "label": "n"}  # noqa: RUF012
+
+    def corpora(self, split: str = "train") -> dict[str, str]:
+        return {
+            f"snli_1.0/snli_1.0_{split}.jsonl": jsonl(self.PAIR, {**self.PAIR, "gold_label": "-"}),
+            **{f"anli_v1.0/R{number}/{split}.jsonl": jsonl(self.ANLI) for number in (1, 2, 3)},
+        }
+
+    MNLI = {  # noqa: RUF012
+        "jsonl": ("multinli_1.0_{}.jsonl", jsonl(PAIR)),
+        "glue": ("MNLI/{}.tsv", tsv(tuple(PAIR), tuple(PAIR.values()))),
+    }
+
+    @pytest.mark.parametrize("form", MNLI)
+    @pytest.mark.parametrize(("split", "mnli"), [("train", "train"), ("dev", "dev_matched")])
+    def test_five_files_are_read_together_with_ids_of_their_corpus(self, form, split, mnli, tmp_path):
+        name, text = self.MNLI[form]
+        write(tmp_path, {**self.corpora(split), name.format(mnli): text})
+        rows = examples("anli_plus", tmp_path, split)
+        assert [row.id for row in rows] == ["snli/1", "mnli/1", "anli-r1/1", "anli-r2/1", "anli-r3/1"]
+        assert {(row.first, row.second, row.label) for row in rows} == {("a", "b", "neutral")}
+        task = registry.get("anli_plus")
+        assert [task.stratum(row) for row in rows] == [f"{id_.split('/')[0]}, neutral" for id_ in (r.id for r in rows)]
+
+    def test_a_repeated_id_keeps_its_corpus(self, tmp_path):
+        name, _ = self.MNLI["jsonl"]
+        write(tmp_path, {**self.corpora(), name.format("train"): jsonl(self.PAIR, self.PAIR)})
+        repeated = examples("anli_plus", tmp_path, "train")[2]
+        assert (repeated.id, registry.get("anli_plus").stratum(repeated)) == ("", "mnli, neutral")
+
+    def test_a_missing_corpus_is_an_error_that_names_all_files(self, tmp_path):
+        write(tmp_path, self.corpora())
+        with pytest.raises(UserError, match=r"a companion file is missing; expected all of .*multinli_1.0_train.jsonl"):
+            datasets.scan("anli_plus", tmp_path)
 
 
 class TestParaphrase:
@@ -465,6 +573,24 @@ class TestTagging:
         assert examples("ccg", tmp_path, "train") == [
             Tagging(id="wsj_0001.1", words=("Vinken", "is"), tags=("N", "S[dcl]\\NP"))
         ]
+
+    def test_ccgbank_with_brackets_punctuation_and_sentences_of_any_length(self, tmp_path):
+        leaves = "(<L , , , , ,>) (<L NP[nb]/N DT DT the NP[nb]_5/N_5>) (<L N NN NN -LRB- N>) " * 400
+        derivation = f"ID=wsj_0001.2 PARSER=GOLD NUMPARSE=1\n(<T S[dcl] 0 1> {leaves})\n"
+        write(
+            tmp_path, {"AUTO/00/wsj_0001.auto": derivation, "AUTO/00/wsj_0002.auto": derivation.replace("1.2", "2.1")}
+        )
+        first, second = examples("ccg", tmp_path, "dev")
+        assert first.words == second.words == (",", "the", "-LRB-") * 400
+        assert first.tags == (",", "NP[nb]/N", "N") * 400
+        assert (first.id, second.id) == ("wsj_0001.2", "wsj_0002.1")
+
+    def test_ccg_by_pipes_with_sentences_of_any_length(self, tmp_path):
+        line = " ".join(["is|VBZ|(S[dcl]\\NP)/NP", "1/2|CD|N/N"] * 600)
+        write(tmp_path, {"wsj00.stagged": f"# a comment\n{line}\n\n{line}\n"})
+        rows = examples("ccg", tmp_path, "dev")
+        assert [row.tags for row in rows] == [("(S[dcl]\\NP)/NP", "N/N") * 600] * 2
+        assert registry.get("ccg").stratum(rows[0]) == "41 words and more"
 
     @pytest.mark.parametrize(
         ("name", "text", "message"),
@@ -716,6 +842,39 @@ class TestReading:
         assert datasets.scan("xnli", tmp_path) == before
         write(tmp_path, {"dev-de.tsv": "a\tc\tneutral\n"})
         assert datasets.scan("xnli", tmp_path).digest != before.digest
+
+    def test_parquet_is_read_in_batches_whatever_its_size(self, tmp_path):
+        rows = [{"question1": str(i), "question2": "b?", "label": i % 2} for i in range(3000)]
+        (tmp_path / "glue/qqp").mkdir(parents=True)
+        write_table(Table.from_pylist(rows), tmp_path / "glue/qqp/train-00000-of-00001.parquet")
+        assert [row.first for row in examples("qqp", tmp_path, "train")] == [str(i) for i in range(3000)]
+
+    @pytest.mark.parametrize(
+        ("row", "message"),
+        [
+            ({"question1": "a?", "label": 0}, "lacks the columns question2; it has question1, label"),
+            ({"question1": "a?", "question2": "b?", "label": 2}, "row 1: label is 2; expected one of 0, 1"),
+            ({"question1": "a?", "question2": None, "label": 1}, "row 1: question2 is None; expected text"),
+        ],
+        ids=["a column is missing", "a foreign label", "no text"],
+    )
+    def test_bad_parquet_is_located(self, row, message, tmp_path):
+        (tmp_path / "glue/qqp/train").mkdir(parents=True)
+        write_table(Table.from_pylist([row]), tmp_path / "glue/qqp/train/0000.parquet")
+        with pytest.raises(UserError, match=rf"0000.parquet.*{message}"):
+            datasets.scan("qqp", tmp_path)
+
+    def test_a_file_that_is_no_parquet_is_told(self, tmp_path):
+        write(tmp_path, {"glue/qqp/train-0.parquet": "PAR1, or so it says"})
+        with pytest.raises(UserError, match=r"train-0.parquet: not readable as Parquet: .*magic bytes"):
+            datasets.scan("qqp", tmp_path)
+
+    def test_numbers_without_names_are_refused(self, tmp_path):
+        (tmp_path / "massive/de-DE/test").mkdir(parents=True)
+        row = {"id": "1", "locale": "de-DE", "intent": 0, "annot_utt": "geh"}
+        write_table(Table.from_pylist([row]), tmp_path / "massive/de-DE/test/0000.parquet")
+        with pytest.raises(UserError, match="its metadata does not name the classes of intent"):
+            datasets.scan("massive", tmp_path)
 
     def test_a_layout_of_another_version_is_refused(self, tmp_path):
         write(tmp_path, {"dev-de.tsv": "a\tb\tneutral\n"})

@@ -1,13 +1,18 @@
-"""`xstilts data`: upstream files into the store, synthetic corpora, and what the store has."""
+"""`xstilts data`: upstream files and those of the hub into the store, synthetic corpora, and what the store has."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
+from xstilts.core.catalogue import ENGLISH, Source
 from xstilts.core.errors import UserError
+from xstilts.core.manifests import DatasetManifest
 
 app = typer.Typer(help="Data sets: synthesize, import, list.", no_args_is_help=True)
 
@@ -30,8 +35,12 @@ def synthesize(
 @app.command("import")
 def import_(
     datasets: Annotated[list[str], typer.Argument(help="Names of data sets, such as mnli and xquad.")],
-    folder: Annotated[Path, typer.Option("--from", help="Folder with the files as upstream publishes them.")],
     store: StoreOption,
+    folder: Annotated[
+        Path | None, typer.Option("--from", help="Folder with the files as upstream publishes them.")
+    ] = None,
+    hub: Annotated[bool, typer.Option("--hub", help="Take the files from the Hugging Face hub instead.")] = False,
+    revision: Annotated[str, typer.Option(help="Branch, tag or commit on the hub.")] = "main",
     file: Annotated[
         list[str] | None,
         typer.Option(help="split:language=path, for a file whose name upstream would not have; may be repeated."),
@@ -42,14 +51,51 @@ def import_(
     from xstilts.store.open import open_store
     from xstilts.tasks.datasets import scan
 
-    if file and len(datasets) > 1:
-        raise UserError(f"--file names files of one data set; import {', '.join(datasets)} one by one")
+    if (folder is None) != hub:
+        raise UserError("import: give either --from FOLDER or --hub")
+    if file and (hub or len(datasets) > 1):
+        raise UserError(f"--file names files of one data set in a folder; import {', '.join(datasets)} one by one")
     opened, console = open_store(store), Console(soft_wrap=True, highlight=False)
     for name in datasets:
-        manifest = scan(name, folder, _named_files(file or []))
-        put_dataset(opened, manifest, folder)
+        with _files(name, folder, revision) as (root, source):
+            manifest = scan(name, root, _named_files(file or [])).model_copy(update={"source": source})
+            put_dataset(opened, manifest, root)
         splits = ", ".join(f"{split.split}.{split.language} {split.rows}" for split in manifest.splits)
-        console.print(f"{name} {manifest.digest[:12]}: {splits}")
+        console.print(f"{name} {manifest.digest[:12]}{f' from {source}' if source else ''}: {splits}")
+        for warning in _unlike_published(manifest):
+            console.print(f"warning: {warning}", style="yellow")
+
+
+@contextmanager
+def _files(name: str, folder: Path | None, revision: str) -> Iterator[tuple[Path, str]]:
+    """A folder with the files of a data set, and where they came from: the user's, else one that the hub fills."""
+    from xstilts.store.hub import MAIN, download_dataset
+    from xstilts.tasks import registry
+
+    if folder:
+        yield folder, ""
+        return
+    dataset = registry.dataset(name)
+    if not dataset.hub:
+        raise UserError(f"{name} is not on the hub (licence: {dataset.licence}): import its files with --from FOLDER")
+    if revision != MAIN and len(dataset.hub) > 1:
+        raise UserError(f"--revision {revision}: {name} is made of {', '.join(dataset.hub)}, which share no revision")
+    with TemporaryDirectory(prefix="xstilts-hub-") as temporary:
+        sources = [
+            download_dataset(repository, Path(temporary), wanted=dataset.reads, revision=revision)
+            for repository in dataset.hub
+        ]
+        yield Path(temporary), ", ".join(sources)
+
+
+def _unlike_published(manifest: DatasetManifest) -> Iterator[str]:
+    """English splits with other numbers of rows than the tasks that are made of them cite."""
+    from xstilts.tasks import registry
+
+    for split in manifest.splits:
+        published = registry.published_rows(Source(manifest.name, split.split)) if split.language == ENGLISH else None
+        if published and split.rows != published:
+            yield f"{manifest.name} {split.split}.{ENGLISH} has {split.rows:,} rows; {published:,} were published"
 
 
 def _named_files(options: list[str]) -> dict[str, str]:

@@ -69,6 +69,8 @@ class DatasetManifest(Model):
     name: str
     splits: tuple[Split, ...]
     licence: str = ""
+    source: str = ""
+    """Where the files came from, such as `nyu-mll/glue@<commit>`; empty for a folder. Not part of the digest."""
 
     @property
     def digest(self) -> str:

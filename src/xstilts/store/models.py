@@ -5,15 +5,15 @@ forms) and tokenizer. Optimizers and logs of whoever trained it, and weights of 
 """
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from xstilts.core.errors import StorageError, StorageUnavailable, UserError
+from xstilts.core.errors import UserError
 from xstilts.core.keys import model_address
 from xstilts.core.manifests import ArtifactManifest
 from xstilts.store.artifacts import load_manifest, publish_manifest, put_blobs
+from xstilts.store.hub import hub_errors
 from xstilts.store.open import open_store
 from xstilts.store.port import ObjectStore
 
@@ -97,7 +97,7 @@ def _put_from_store(store: ObjectStore, source: ObjectStore) -> ArtifactManifest
 
 
 def _put_from_hub(store: ObjectStore, name: str, *, revision: str, token: str | None) -> ArtifactManifest:
-    with _hub_errors(name, revision):
+    with hub_errors("model", name, revision, elsewhere=_ELSEWHERE):
         from huggingface_hub import HfApi, snapshot_download
 
         model = HfApi().model_info(name, revision=revision, token=token)
@@ -105,32 +105,3 @@ def _put_from_hub(store: ObjectStore, name: str, *, revision: str, token: str | 
         # by commit, so that a revision that moves meanwhile does not mix two models
         folder = snapshot_download(name, revision=model.sha, allow_patterns=names, token=token)
     return put_model(store, Path(folder), source=f"{name}@{model.sha}")
-
-
-@contextmanager
-def _hub_errors(name: str, revision: str) -> Iterator[None]:
-    """Raise our errors for the hub's, most telling first: some are kinds of others."""
-    try:
-        from huggingface_hub import errors as hub
-    except ImportError as error:
-        raise UserError(
-            f"models by name need the hub's client: pip install 'xstilts[train]', or {_ELSEWHERE}"
-        ) from error
-    try:
-        yield
-    except hub.GatedRepoError as error:
-        raise UserError(f"model {name!r} is gated: accept its terms on the hub, and give a token") from error
-    except hub.RevisionNotFoundError as error:
-        raise UserError(f"model {name!r} has no revision {revision!r}") from error
-    except hub.RepositoryNotFoundError as error:
-        raise UserError(f"the hub has no model {name!r}, or it is private and needs a token") from error
-    except hub.HFValidationError as error:
-        raise UserError(f"{name!r} is no name of a model on the hub: {error}") from error
-    except hub.OfflineModeIsEnabled as error:
-        raise UserError(f"model {name!r} is not here, and the hub is switched off: {_ELSEWHERE}") from error
-    except hub.HfHubHTTPError as error:
-        status = error.response.status_code
-        kind = StorageUnavailable if status >= 500 or status == 429 else StorageError
-        raise kind(f"the hub refuses model {name!r} with status {status}") from error
-    except (hub.HTTPError, OSError) as error:  # type: ignore[attr-defined]  # that of the hub's own HTTP client
-        raise StorageUnavailable(f"the hub does not answer for model {name!r}: {_ELSEWHERE} ({error})") from error

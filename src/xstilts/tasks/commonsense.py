@@ -7,23 +7,33 @@ from typing import Any
 from xstilts.api.training import TrainingSettings
 from xstilts.core.catalogue import Source, TaskKind, TaskSpec
 from xstilts.tasks import strata
-from xstilts.tasks.definitions import SAME_NAMES, Dataset, Layout, Task
+from xstilts.tasks.definitions import SAME_NAMES, Dataset, Layout, Task, hub_layouts
 from xstilts.tasks.examples import MultipleChoice
-from xstilts.tasks.files import Row, csv_table, json_lines
+from xstilts.tasks.files import Row, csv_table, json_lines, parquet
 
 _WIKIHOW_START = "[header]"
+_COSMOSQA_ANSWERS = tuple(f"answer{number}" for number in range(4))
+_COSMOSQA_COLUMNS = ("id", "context", "question", *_COSMOSQA_ANSWERS, "label")
 
 
 def hellaswag_jsonl(path: Path) -> Iterator[MultipleChoice]:
     """Prompt and continuations as in jiant: the last, broken-off sentence of the context is repeated in each choice."""
-    for row in json_lines(path):
-        endings = row.items("endings")
-        yield MultipleChoice(
-            id=str(row.integer("ind")),
-            prompt=row.text("ctx_a"),
-            choices=tuple(_joined(row.text("ctx_b"), str(ending)) for ending in endings),
-            label=row.index("label", len(endings)),
-        )
+    return map(_hellaswag, json_lines(path))
+
+
+def hellaswag_parquet(path: Path) -> Iterator[MultipleChoice]:
+    """The hub's HellaSwag, with labels as text. Columns as in HF's card of `Rowan/hellaswag`."""
+    return map(_hellaswag, parquet(path, ("ind", "ctx_a", "ctx_b", "endings", "label")))
+
+
+def _hellaswag(row: Row) -> MultipleChoice:
+    endings = row.items("endings")
+    return MultipleChoice(
+        id=str(row.integer("ind")),
+        prompt=row.text("ctx_a"),
+        choices=tuple(_joined(row.text("ctx_b"), str(ending)) for ending in endings),
+        label=row.index("label", len(endings)),
+    )
 
 
 def _joined(start: str, ending: str) -> str:
@@ -39,14 +49,21 @@ def hellaswag_stratum(example: MultipleChoice) -> str:
 
 def cosmosqa_csv(path: Path) -> Iterator[MultipleChoice]:
     """Context and question make the prompt, as in jiant."""
-    answers = [f"answer{number}" for number in range(4)]
-    for row in csv_table(path, ("id", "context", "question", *answers, "label")):
-        yield MultipleChoice(
-            id=row.text("id"),
-            prompt=f"{row.text('context')} {row.text('question')}",
-            choices=tuple(row.text(answer) for answer in answers),
-            label=row.index("label", len(answers)),
-        )
+    return map(_cosmosqa, csv_table(path, _COSMOSQA_COLUMNS))
+
+
+def cosmosqa_parquet(path: Path) -> Iterator[MultipleChoice]:
+    """The hub's Cosmos QA. Columns as in HF's `dataset_infos` of `cosmos_qa`."""
+    return map(_cosmosqa, parquet(path, _COSMOSQA_COLUMNS))
+
+
+def _cosmosqa(row: Row) -> MultipleChoice:
+    return MultipleChoice(
+        id=row.text("id"),
+        prompt=f"{row.text('context')} {row.text('question')}",
+        choices=tuple(row.text(answer) for answer in _COSMOSQA_ANSWERS),
+        label=row.index("label", len(_COSMOSQA_ANSWERS)),
+    )
 
 
 def commonsenseqa_jsonl(path: Path) -> Iterator[MultipleChoice]:
@@ -62,6 +79,18 @@ def commonsenseqa_jsonl(path: Path) -> Iterator[MultipleChoice]:
             prompt=inner.text("stem"),
             choices=tuple(text for _, text in choices),
             label=_position(row, [letter for letter, _ in choices]),
+        )
+
+
+def commonsenseqa_parquet(path: Path) -> Iterator[MultipleChoice]:
+    """The hub's CommonsenseQA: the stem is `question`, and choices are two lists. Columns as in the hub's card."""
+    for row in parquet(path, ("id", "question", "choices", "answerKey")):
+        choices = Row(path, f"{row.place}, choices", row.values["choices"])
+        yield MultipleChoice(
+            id=row.text("id"),
+            prompt=row.text("question"),
+            choices=tuple(choices.items("text")),
+            label=_position(row, choices.items("label")),
         )
 
 
@@ -88,14 +117,24 @@ DATASETS = (
                 splits={"train": "train", "val": "dev", "test": "test"},
                 read=hellaswag_jsonl,
             ),
+            Layout(
+                name="jsonl-by-language",  # own translations
+                patterns=("hellaswag_{split}.{language}.jsonl",),
+                splits={"train": "train", "val": "dev"},
+                read=hellaswag_jsonl,
+            ),
+            *hub_layouts("Rowan/hellaswag", hellaswag_parquet),
         ),
+        hub=("Rowan/hellaswag",),
     ),
     Dataset(
         name="cosmosqa",
         licence="CC BY 4.0",
         layouts=(
             Layout(name="csv", patterns=("{split}.csv",), splits={"train": "train", "valid": "dev"}, read=cosmosqa_csv),
+            *hub_layouts("allenai/cosmos_qa", cosmosqa_parquet),
         ),
+        hub=("allenai/cosmos_qa",),
     ),
     Dataset(
         name="commonsenseqa",
@@ -107,7 +146,9 @@ DATASETS = (
                 splits=SAME_NAMES,
                 read=commonsenseqa_jsonl,
             ),
+            *hub_layouts("tau/commonsense_qa", commonsenseqa_parquet),
         ),
+        hub=("tau/commonsense_qa",),
     ),
 )
 

@@ -104,9 +104,15 @@ def _matches(dataset: Dataset, root: Path) -> dict[tuple[str, str], Found]:
         raise UserError(f"{root}: no such folder; expected the files of {dataset.name!r} as upstream publishes them")
     paths = sorted(path for path in root.rglob("*") if path.is_file())
     found: dict[tuple[str, str], Found] = {}
+    torn: dict[tuple[str, str], UserError] = {}
     for layout in dataset.layouts:
         for key, groups in _grouped(layout, paths).items():
-            found.setdefault(key, Found(*key, layout, _interleaved(layout, groups)))
+            if len({len(group) for group in groups}) == 1:
+                found.setdefault(key, Found(*key, layout, _interleaved(groups)))
+            else:
+                torn.setdefault(key, _companion_missing(layout, groups))
+    for key in sorted(torn.keys() - found.keys()):
+        raise torn[key]
     return found
 
 
@@ -121,10 +127,12 @@ def _grouped(layout: Layout, paths: Sequence[Path]) -> dict[tuple[str, str], lis
     return groups
 
 
-def _interleaved(layout: Layout, groups: Sequence[Sequence[Path]]) -> tuple[Path, ...]:
-    if len({len(group) for group in groups}) > 1:
-        names = ", ".join(path.name for group in groups for path in group)
-        raise UserError(f"{names}: a companion file is missing; expected all of {', '.join(layout.patterns)}")
+def _companion_missing(layout: Layout, groups: Sequence[Sequence[Path]]) -> UserError:
+    names = ", ".join(path.name for group in groups for path in group)
+    return UserError(f"{names}: a companion file is missing; expected all of {', '.join(layout.patterns)}")
+
+
+def _interleaved(groups: Sequence[Sequence[Path]]) -> tuple[Path, ...]:
     return tuple(path for companions in zip(*groups, strict=True) for path in companions)
 
 

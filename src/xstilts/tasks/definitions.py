@@ -16,6 +16,8 @@ RowFunction = Callable[..., Iterator[Example]]
 """Reads one file, or one file of each pattern of its layout, in their order."""
 
 SAME_NAMES = {"train": "train", "dev": "dev", "test": "test"}
+HUB_NAMES = {"train": "train", "validation": "dev"}
+"""What the hub calls the splits that are labelled everywhere; the test splits of many data sets have no labels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +75,36 @@ class Dataset:
     licence: str
     layouts: tuple[Layout, ...] = ()
     """Preferred ones first; none if the data set is only planned with."""
+    hub: tuple[str, ...] = ()
+    """Repositories of the Hugging Face hub that hold it: those of their files are taken that `layouts` read."""
+
+    def reads(self, path: str) -> bool:
+        """Whether a file of that path belongs to a split of this data set."""
+        return any(layout.match(path, pattern) for layout in self.layouts for pattern in layout.patterns)
+
+
+def hub_layouts(
+    repository: str,
+    read: RowFunction,
+    *,
+    config: str = "",
+    splits: Mapping[str, str] = HUB_NAMES,
+    part: str = "",
+    languages: Mapping[str, str] | None = None,
+) -> tuple[Layout, Layout]:
+    """Parquet files of a repository of the hub: as they stand on `main`, and in the conversion that the hub makes.
+
+    `config` is the hub's subset of a data set, which may have `{language}`; without subsets, files stand in `data`
+    and, converted, in `default`. `part` follows the split in the hub's name for it, as in `train_r1`.
+    """
+    folder = repository.rsplit("/", 1)[-1]
+    main = f"{folder}/{config or 'data'}/{{split}}{part}-*.parquet"
+    converted = f"{folder}/{config or 'default'}/{{split}}{part}/*.parquet"
+    names = languages or {}
+    return (
+        Layout(name="parquet", patterns=(main,), splits=splits, languages=names, read=read),
+        Layout(name="converted-parquet", patterns=(converted,), splits=splits, languages=names, read=read),
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""Opening upstream files: lines, tables and JSON as `Row`s that can name their file and line when they are bad.
+"""Opening upstream files: lines, tables, JSON and Parquet as `Row`s that can name their place when they are bad.
 
 Row functions of the tasks sit on top. Text is UTF-8 with or without a byte order mark, with LF or CRLF line ends, and
 otherwise left as it is: no Unicode normalisation, no stripping.
@@ -8,10 +8,14 @@ import csv
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from xstilts.core.errors import UserError
+
+BATCH_ROWS = 1024
+"""Rows of a Parquet file that are decoded at once: bounds memory, whatever the size of its row groups."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +56,13 @@ class Row:
             raise self.error(field, "a list")
         return value
 
-    def label(self, field: str, words: Mapping[str, str]) -> str:
+    def label(self, field: str, words: Mapping[Any, str]) -> str:
         """The label word for what upstream writes; empty where upstream leaves the label out, as in test files."""
         value = self.values.get(field, "")
         if value in ("", None):
             return ""
         if value not in words:
-            raise self.error(field, f"one of {', '.join(words)}")
+            raise self.error(field, f"one of {', '.join(map(str, words))}")
         return words[value]
 
     def index(self, field: str, count: int) -> int:
@@ -143,6 +147,38 @@ def csv_table(path: Path, columns: Sequence[str]) -> Iterator[Row]:
                 yield Row(path, f"line {reader.line_num}", values)
         except (csv.Error, UnicodeDecodeError) as error:
             raise UserError(f"{path}, line {reader.line_num}: no comma-separated UTF-8 text: {error}") from error
+
+
+def parquet(path: Path, columns: Sequence[str]) -> Iterator[Row]:
+    """Rows of a Parquet file, as the hub holds them, of which `columns` are read; one batch in memory at a time."""
+    import pyarrow
+    from pyarrow.parquet import ParquetFile
+
+    try:
+        with ParquetFile(path) as file:
+            missing = [column for column in columns if column not in file.schema_arrow.names]
+            if missing:
+                there = ", ".join(file.schema_arrow.names)
+                raise UserError(f"{path}: lacks the columns {', '.join(missing)}; it has {there}")
+            batches = file.iter_batches(BATCH_ROWS, columns=list(columns))
+            for number, values in enumerate(chain.from_iterable(batch.to_pylist() for batch in batches), 1):
+                yield Row(path, f"row {number}", values)
+    except (pyarrow.ArrowException, OSError) as error:
+        raise UserError(f"{path}: not readable as Parquet: {error}") from error
+
+
+def parquet_classes(path: Path, column: str) -> dict[int, str]:
+    """What the integers of a column stand for: the hub writes it into the metadata of each file."""
+    from pyarrow.parquet import read_schema
+
+    metadata = read_schema(path).metadata or {}
+    try:
+        names = json.loads(metadata[b"huggingface"])["info"]["features"][column]["names"]
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"{path}: its metadata does not name the classes of {column}; take the files of upstream instead"
+        ) from error
+    return dict(enumerate(names))
 
 
 def json_lines(path: Path) -> Iterator[Row]:

@@ -7,13 +7,15 @@ from pathlib import Path
 from xstilts.api.training import TrainingSettings
 from xstilts.core.catalogue import Source, TaskKind, TaskSpec
 from xstilts.tasks import strata
-from xstilts.tasks.definitions import SAME_NAMES, Dataset, Layout, Task
+from xstilts.tasks.definitions import HUB_NAMES, SAME_NAMES, Dataset, Layout, Task, hub_layouts
 from xstilts.tasks.examples import Classification
-from xstilts.tasks.files import Row, headless_table, json_lines, table
+from xstilts.tasks.files import Row, headless_table, json_lines, parquet, table
 
 LABELS = ("entailment", "neutral", "contradiction")
 
 _WORDS = {label: label for label in LABELS}
+_TRANSLATED_WORDS = {"entailment": "entailment", "neutral": "neutral", "contradictory": "contradiction"}
+_HUB_WORDS = {**dict(enumerate(LABELS)), -1: ""}
 _LETTERS = {"e": "entailment", "n": "neutral", "c": "contradiction"}
 _NO_MAJORITY = "-"
 _XNLI_LANGUAGES = ("ar", "bg", "de", "el", "en", "es", "fr", "hi", "ru", "sw", "th", "tr", "ur", "vi", "zh")
@@ -65,9 +67,42 @@ def xnli_jsonl(path: Path, *, language: str) -> Iterator[Classification]:
 
 def translated_tsv(path: Path) -> Iterator[Classification]:
     """XNLI-MT 1.0: MNLI's training set in machine translation, with a label word of its own."""
-    words = {"entailment": "entailment", "neutral": "neutral", "contradictory": "contradiction"}
     for row in table(path, ("premise", "hypo", "label")):
-        yield Classification(id="", first=row.text("premise"), second=row.text("hypo"), label=row.label("label", words))
+        yield Classification(
+            id="", first=row.text("premise"), second=row.text("hypo"), label=row.label("label", _TRANSLATED_WORDS)
+        )
+
+
+def xtreme_translated_tsv(path: Path) -> Iterator[Classification]:
+    """XTREME's translation of MNLI's training set: English pair, translated pair, label; no header."""
+    for row in headless_table(path, ("english1", "english2", "sentence1", "sentence2", "label")):
+        yield Classification(
+            id="",
+            first=row.text("sentence1"),
+            second=row.text("sentence2"),
+            label=row.label("label", {**_WORDS, **_TRANSLATED_WORDS}),
+        )
+
+
+def pair_parquet(path: Path) -> Iterator[Classification]:
+    """MNLI in the hub's GLUE, and the hub's SNLI and XNLI, none of which has ids (GLUE's `idx` numbers the rows).
+
+    Rows without majority, which the hub labels -1, are dropped as in files. Columns and labels as in HF's cards.
+    """
+    for row in parquet(path, ("premise", "hypothesis", "label")):
+        if label := row.label("label", _HUB_WORDS):
+            yield Classification(id="", first=row.text("premise"), second=row.text("hypothesis"), label=label)
+
+
+def anli_parquet(path: Path) -> Iterator[Classification]:
+    """The hub's ANLI. Columns and labels as in HF's `dataset_infos` of `anli`."""
+    for row in parquet(path, ("uid", "premise", "hypothesis", "label")):
+        yield Classification(
+            id=row.text("uid"),
+            first=row.text("premise"),
+            second=row.text("hypothesis"),
+            label=row.label("label", _HUB_WORDS),
+        )
 
 
 def xtreme_tsv(path: Path) -> Iterator[Classification]:
@@ -89,21 +124,27 @@ def americas_tsv(path: Path) -> Iterator[Classification]:
         )
 
 
+_HUB_SPLITS = {**HUB_NAMES, "test": "test"}
+_GLUE_SPLITS = {"train": "train", "dev_matched": "dev", "dev_mismatched": "dev_mismatched"}
+_GLUE_HUB_SPLITS = {"train": "train", "validation_matched": "dev", "validation_mismatched": "dev_mismatched"}
+
 DATASETS = (
     Dataset(
         name="mnli",
         licence="OANC, CC BY 3.0, CC BY-SA 3.0",
         layouts=(
+            Layout(name="glue-tsv", patterns=("MNLI/{split}.tsv",), splits=_GLUE_SPLITS, read=glue_tsv),
+            Layout(name="jsonl", patterns=("multinli_1.0_{split}.jsonl",), splits=_GLUE_SPLITS, read=snli_jsonl),
             Layout(
-                name="glue-tsv",
-                patterns=("MNLI/{split}.tsv",),
-                splits={"train": "train", "dev_matched": "dev", "dev_mismatched": "dev_mismatched"},
+                name="glue-tsv-by-language",  # own translations, as the next one
+                patterns=("MNLI/{split}.{language}.tsv",),
+                splits=_GLUE_SPLITS,
                 read=glue_tsv,
             ),
             Layout(
-                name="jsonl",
-                patterns=("multinli_1.0_{split}.jsonl",),
-                splits={"train": "train", "dev_matched": "dev", "dev_mismatched": "dev_mismatched"},
+                name="jsonl-by-language",
+                patterns=("multinli_1.0_{split}.{language}.jsonl",),
+                splits=_GLUE_SPLITS,
                 read=snli_jsonl,
             ),
             Layout(
@@ -112,17 +153,33 @@ DATASETS = (
                 splits={"train": "train"},
                 read=translated_tsv,
             ),
+            Layout(
+                name="xtreme-translated-tsv",
+                patterns=("XNLI/translate-train/en-{language}-translated.tsv",),
+                split="train",
+                read=xtreme_translated_tsv,
+            ),
+            *hub_layouts("nyu-mll/glue", pair_parquet, config="mnli", splits=_GLUE_HUB_SPLITS),
         ),
+        hub=("nyu-mll/glue",),
     ),
     Dataset(
         name="snli",
         licence="CC BY-SA 4.0",
-        layouts=(Layout(name="jsonl", patterns=("snli_1.0_{split}.jsonl",), read=snli_jsonl),),
+        layouts=(
+            Layout(name="jsonl", patterns=("snli_1.0_{split}.jsonl",), read=snli_jsonl),
+            *hub_layouts("stanfordnlp/snli", pair_parquet, config="plain_text", splits=_HUB_SPLITS),
+        ),
+        hub=("stanfordnlp/snli",),
     ),
     Dataset(
         name="anli",
         licence="CC BY-NC 4.0",
-        layouts=(Layout(name="jsonl", patterns=("R*/{split}.jsonl",), read=anli_jsonl),),
+        layouts=(
+            Layout(name="jsonl", patterns=("R*/{split}.jsonl",), read=anli_jsonl),
+            *hub_layouts("facebook/anli", anli_parquet, config="plain_text", splits=SAME_NAMES, part="_r*"),
+        ),
+        hub=("facebook/anli",),
     ),
     Dataset(
         name="xnli",
@@ -141,7 +198,12 @@ DATASETS = (
                 for language in _XNLI_LANGUAGES
             ),
             Layout(name="xtreme-tsv", patterns=("{split}-{language}.tsv",), read=xtreme_tsv),
+            # its `train` is MNLI in machine translation
+            *hub_layouts(
+                "facebook/xnli", pair_parquet, config="{language}", splits={"validation": "dev", "test": "test"}
+            ),
         ),
+        hub=("facebook/xnli",),
     ),
     Dataset(
         name="americasnli",
@@ -213,13 +275,11 @@ TASKS = (
         stratum=strata.by_label,
     ),
     Task(
-        # The paper's ANLI+ is SNLI, MNLI and ANLI under one head (1,104,934 rows [D]); this is ANLI's own part. A
-        # recipe that mixes the three tasks proportionally sees the same data, with one head each.
         spec=TaskSpec(
             name="anli",
             version=1,
             kind=TaskKind.CLASSIFICATION,
-            description="Adversarial natural language inference, rounds 1 to 3",
+            description="Adversarial natural language inference, rounds 1 to 3; a part of ANLI+",
             train=Source("anli", "train"),
             dev=Source("anli", "dev"),
             labels=LABELS,

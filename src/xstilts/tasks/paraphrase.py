@@ -6,14 +6,15 @@ from pathlib import Path
 from xstilts.api.training import TrainingSettings
 from xstilts.core.catalogue import Source, TaskKind, TaskSpec
 from xstilts.tasks import strata
-from xstilts.tasks.definitions import Dataset, Layout, Task
+from xstilts.tasks.definitions import HUB_NAMES, Dataset, Layout, Task, hub_layouts
 from xstilts.tasks.examples import Classification
-from xstilts.tasks.files import headless_table, table
+from xstilts.tasks.files import headless_table, parquet, table
 
 LABELS = ("0", "1")
 """No paraphrase, paraphrase: the words of upstream's files and of XTREME's predictions."""
 
 _WORDS = {label: label for label in LABELS}
+_HUB_WORDS = {0: "0", 1: "1", -1: ""}
 _PAWSX_LANGUAGES = ("de", "en", "es", "fr", "ja", "ko", "zh")
 
 
@@ -47,6 +48,25 @@ def qqp_tsv(path: Path) -> Iterator[Classification]:
         )
 
 
+def qqp_parquet(path: Path) -> Iterator[Classification]:
+    """QQP in the hub's GLUE. `idx` only numbers the rows. Columns as in HF's card of `nyu-mll/glue`."""
+    for row in parquet(path, ("question1", "question2", "label")):
+        yield Classification(
+            id="", first=row.text("question1"), second=row.text("question2"), label=row.label("label", _HUB_WORDS)
+        )
+
+
+def pawsx_parquet(path: Path) -> Iterator[Classification]:
+    """The hub's PAWS-X. Columns from memory of its card."""
+    for row in parquet(path, ("id", "sentence1", "sentence2", "label")):
+        yield Classification(
+            id=str(row.integer("id")),
+            first=row.text("sentence1"),
+            second=row.text("sentence2"),
+            label=row.label("label", _HUB_WORDS),
+        )
+
+
 DATASETS = (
     Dataset(
         name="qqp",
@@ -58,7 +78,15 @@ DATASETS = (
                 splits={"train": "train", "dev": "dev"},
                 read=qqp_tsv,
             ),
+            Layout(
+                name="glue-tsv-by-language",  # own translations
+                patterns=("QQP/{split}.{language}.tsv",),
+                splits={"train": "train", "dev": "dev"},
+                read=qqp_tsv,
+            ),
+            *hub_layouts("nyu-mll/glue", qqp_parquet, config="qqp"),
         ),
+        hub=("nyu-mll/glue",),
     ),
     Dataset(
         name="pawsx",
@@ -71,7 +99,14 @@ DATASETS = (
                 read=pawsx_tsv,
             ),
             Layout(name="xtreme-tsv", patterns=("{split}-{language}.tsv",), read=xtreme_tsv),
+            *hub_layouts(
+                "google-research-datasets/paws-x",
+                pawsx_parquet,
+                config="{language}",
+                splits={**HUB_NAMES, "test": "test"},
+            ),
         ),
+        hub=("google-research-datasets/paws-x",),
     ),
 )
 

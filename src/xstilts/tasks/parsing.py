@@ -16,9 +16,9 @@ from xstilts.api.training import TrainingSettings
 from xstilts.core.catalogue import Source, TaskKind, TaskSpec
 from xstilts.core.errors import UserError
 from xstilts.tasks import strata
-from xstilts.tasks.definitions import Dataset, Layout, Task
+from xstilts.tasks.definitions import HUB_NAMES, Dataset, Layout, Task, hub_layouts
 from xstilts.tasks.examples import IntentAndSlots
-from xstilts.tasks.files import Row, blocks, json_lines, lines
+from xstilts.tasks.files import Row, blocks, json_lines, lines, parquet, parquet_classes
 
 _XSID_LANGUAGES = ("ar", "da", "de", "en", "gsw", "id", "it", "ja", "kk", "sr", "tr", "zh")
 _MTOP_LANGUAGES = ("de", "en", "es", "fr", "hi", "th")
@@ -77,16 +77,24 @@ def massive_jsonl(path: Path, *, partition: str) -> Iterator[IntentAndSlots]:
     """
     for row in json_lines(path):
         if row.text("partition") == partition:
-            by_character = row.text("locale") in _SPLIT_BY_CHARACTER
-            tagged = [
-                pair
-                for chunk in _MASSIVE_CHUNK.finditer(row.text("annot_utt"))
-                for pair in _slot_words(chunk, by_character)
-            ]
-            if not tagged:
-                raise row.error("annot_utt", "words, with slots written as [label : filler]")
-            words, slots = zip(*tagged, strict=True)
-            yield IntentAndSlots(id=row.text("id"), words=words, slots=slots, intent=row.text("intent"))
+            yield _massive(row, intent=row.text("intent"))
+
+
+def massive_parquet(path: Path) -> Iterator[IntentAndSlots]:
+    """The hub's MASSIVE, a file a partition, with intents as numbers. Columns as in the hub's loading script."""
+    intents = parquet_classes(path, "intent")
+    for row in parquet(path, ("id", "locale", "intent", "annot_utt")):
+        yield _massive(row, intent=row.label("intent", intents))
+
+
+def _massive(row: Row, *, intent: str) -> IntentAndSlots:
+    by_character = row.text("locale") in _SPLIT_BY_CHARACTER
+    chunks = _MASSIVE_CHUNK.finditer(row.text("annot_utt"))
+    tagged = [pair for chunk in chunks for pair in _slot_words(chunk, by_character)]
+    if not tagged:
+        raise row.error("annot_utt", "words, with slots written as [label : filler]")
+    words, slots = zip(*tagged, strict=True)
+    return IntentAndSlots(id=row.text("id"), words=words, slots=slots, intent=intent)
 
 
 def _slot_words(chunk: re.Match[str], by_character: bool) -> Iterator[tuple[str, str]]:
@@ -176,17 +184,27 @@ DATASETS = (
     Dataset(
         name="massive",
         licence="CC BY 4.0",
-        layouts=tuple(
-            Layout(
-                name=f"jsonl-{split}",
-                patterns=("{language}.jsonl",),
-                split=split,
+        layouts=(
+            *(
+                Layout(
+                    name=f"jsonl-{split}",
+                    patterns=("{language}.jsonl",),
+                    split=split,
+                    languages=_MASSIVE_LANGUAGES,
+                    selective=True,
+                    read=partial(massive_jsonl, partition=split),
+                )
+                for split in ("train", "dev", "test")
+            ),
+            *hub_layouts(
+                "AmazonScience/massive",
+                massive_parquet,
+                config="{language}",
+                splits={**HUB_NAMES, "test": "test"},
                 languages=_MASSIVE_LANGUAGES,
-                selective=True,
-                read=partial(massive_jsonl, partition=split),
-            )
-            for split in ("train", "dev", "test")
+            ),
         ),
+        hub=("AmazonScience/massive",),
     ),
     Dataset(
         name="fb_tod",

@@ -1,6 +1,6 @@
 """Extractive question answering in SQuAD's JSON: SQuAD 1.1 and 2.0 to train on; XQuAD, MLQA, TyDiQA to evaluate on."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,9 +9,9 @@ from xstilts.api.training import TrainingSettings
 from xstilts.core.catalogue import Source, TaskKind, TaskSpec
 from xstilts.core.errors import UserError
 from xstilts.tasks import strata
-from xstilts.tasks.definitions import Dataset, Layout, Task
+from xstilts.tasks.definitions import HUB_NAMES, Dataset, Layout, Task, hub_layouts
 from xstilts.tasks.examples import Answer, SpanExtraction
-from xstilts.tasks.files import Row, json_document
+from xstilts.tasks.files import Row, json_document, parquet
 
 _XQUAD_LANGUAGES = ("ar", "de", "el", "en", "es", "hi", "ru", "th", "tr", "vi", "zh")
 _MLQA_LANGUAGES = ("ar", "de", "en", "es", "hi", "vi", "zh")
@@ -39,9 +39,30 @@ def squad_json(path: Path) -> Iterator[SpanExtraction]:
             )
 
 
-def tydiqa_json(path: Path, *, prefix: str) -> Iterator[SpanExtraction]:
+def squad_parquet(path: Path) -> Iterator[SpanExtraction]:
+    """SQuAD and its kin on the hub: a row a question, answers as two lists. Columns as in HF's cards."""
+    for row in parquet(path, ("id", "question", "context", "answers")):
+        context, answers = row.text("context"), Row(path, f"{row.place}, answers", row.values["answers"])
+        texts, starts = answers.items("text"), answers.items("answer_start")
+        if len(texts) != len(starts):
+            raise answers.error("answer_start", f"one start for each of {len(texts)} texts")
+        rows = [
+            Row(path, f"{row.place}, answers[{number}]", {"text": text, "answer_start": start})
+            for number, (text, start) in enumerate(zip(texts, starts, strict=True))
+        ]
+        yield SpanExtraction(
+            id=row.text("id"),
+            question=row.text("question"),
+            context=context,
+            answers=tuple(_answer(answer, context) for answer in rows),
+        )
+
+
+def of_language(
+    path: Path, *, read: Callable[[Path], Iterator[SpanExtraction]], prefix: str
+) -> Iterator[SpanExtraction]:
     """The original TyDiQA-GoldP: all languages in one file, told apart by the first part of the id."""
-    return (example for example in squad_json(path) if example.id.split("-")[0] == prefix)
+    return (example for example in read(path) if example.id.split("-")[0] == prefix)
 
 
 def _paragraphs(path: Path) -> Iterator[Row]:
@@ -76,17 +97,37 @@ DATASETS = (
     Dataset(
         name="squad_v1",
         licence="CC BY-SA 4.0",
-        layouts=(Layout(name="json", patterns=("{split}-v1.1.json",), read=squad_json),),
+        layouts=(
+            Layout(name="json", patterns=("{split}-v1.1.json",), read=squad_json),
+            Layout(name="json-by-language", patterns=("{split}-v1.1.{language}.json",), read=squad_json),
+            Layout(
+                name="xtreme-translated-json",
+                patterns=("squad.translate.{split}.en-{language}.json",),
+                splits={"train": "train", "dev": "dev"},
+                read=squad_json,
+            ),
+            *hub_layouts("rajpurkar/squad", squad_parquet, config="plain_text"),
+        ),
+        hub=("rajpurkar/squad",),
     ),
     Dataset(
         name="squad_v2",
         licence="CC BY-SA 4.0",
-        layouts=(Layout(name="json", patterns=("{split}-v2.0.json",), read=squad_json),),
+        layouts=(
+            Layout(name="json", patterns=("{split}-v2.0.json",), read=squad_json),
+            Layout(name="json-by-language", patterns=("{split}-v2.0.{language}.json",), read=squad_json),
+            *hub_layouts("rajpurkar/squad_v2", squad_parquet, config="squad_v2"),
+        ),
+        hub=("rajpurkar/squad_v2",),
     ),
     Dataset(
         name="xquad",
         licence="CC BY-SA 4.0",
-        layouts=(Layout(name="json", patterns=("xquad.{language}.json",), split="test", read=squad_json),),
+        layouts=(
+            Layout(name="json", patterns=("xquad.{language}.json",), split="test", read=squad_json),
+            *hub_layouts("google/xquad", squad_parquet, config="xquad.{language}", splits={"validation": "test"}),
+        ),
+        hub=("google/xquad",),
     ),
     Dataset(
         name="mlqa",
@@ -98,7 +139,14 @@ DATASETS = (
                 splits={"dev": "dev", "test": "test"},
                 read=squad_json,
             ),
+            *hub_layouts(
+                "facebook/mlqa",
+                squad_parquet,
+                config="mlqa.{language}.{language}",
+                splits={"validation": "dev", "test": "test"},
+            ),
         ),
+        hub=("facebook/mlqa",),
     ),
     Dataset(
         name="tydiqa",
@@ -124,11 +172,23 @@ DATASETS = (
                     splits={"train": "train", "dev": "dev"},
                     language=language,
                     selective=True,
-                    read=partial(tydiqa_json, prefix=name),
+                    read=partial(of_language, read=squad_json, prefix=name),
+                )
+                for name, language in _TYDIQA_NAMES.items()
+            ),
+            *(
+                Layout(
+                    name=f"parquet-{language}",
+                    patterns=("tydiqa/secondary_task/{split}-*.parquet",),
+                    splits=HUB_NAMES,
+                    language=language,
+                    selective=True,
+                    read=partial(of_language, read=squad_parquet, prefix=name),
                 )
                 for name, language in _TYDIQA_NAMES.items()
             ),
         ),
+        hub=("google-research-datasets/tydiqa",),
     ),
 )
 

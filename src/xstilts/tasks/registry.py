@@ -11,11 +11,13 @@ from importlib import import_module
 from importlib.metadata import entry_points
 from typing import Protocol, TypeVar
 
+from xstilts.core.catalogue import Source
 from xstilts.core.errors import UserError
 from xstilts.tasks.definitions import Dataset, Task
 
 FAMILIES = (
     "inference",
+    "anli_plus",
     "paraphrase",
     "question_answering",
     "commonsense",
@@ -48,6 +50,12 @@ def names() -> list[str]:
 def dataset(name: str) -> Dataset:
     """The data set of that name; a UserError that suggests names if there is none."""
     return _find(datasets(), name, "data set")
+
+
+def published_rows(source: Source) -> int | None:
+    """English rows of a split as the tasks that are made of it cite them; None where none does."""
+    cited = (task.spec.published_rows.get(source) for task in tasks().values())
+    return next((rows for rows in cited if rows), None)
 
 
 @cache

@@ -6,9 +6,9 @@ from pathlib import Path
 from xstilts.core.catalogue import Source, TaskKind, TaskSpec
 from xstilts.core.errors import UserError
 from xstilts.tasks import strata
-from xstilts.tasks.definitions import Dataset, Layout, Task
+from xstilts.tasks.definitions import Dataset, Layout, Task, hub_layouts
 from xstilts.tasks.examples import Retrieval
-from xstilts.tasks.files import lines
+from xstilts.tasks.files import lines, parquet
 
 _FEWEST_FOR_ORDER = 20
 """Lines from which on alphabetical order is no accident."""
@@ -43,6 +43,13 @@ def parallel_lines(text: Path, english: Path) -> Iterator[Retrieval]:
         yield Retrieval(id="", text=sentence, english=translation)
 
 
+def pairs_parquet(path: Path) -> Iterator[Retrieval]:
+    """Tatoeba in the hub's XTREME, where pairs stay together. Columns as in the hub's card; lines keep their ends."""
+    for row in parquet(path, ("source_sentence", "target_sentence")):
+        text, english = (row.text(column).rstrip("\n") for column in ("source_sentence", "target_sentence"))
+        yield Retrieval(id="", text=text, english=english)
+
+
 DATASETS = (
     Dataset(
         name="tatoeba",
@@ -61,7 +68,15 @@ DATASETS = (
                 split="test",
                 read=parallel_lines,
             ),
+            *hub_layouts(
+                "google/xtreme",
+                pairs_parquet,
+                config="tatoeba.{language}",
+                splits={"validation": "test"},
+                languages=_TATOEBA_CODES,
+            ),
         ),
+        hub=("google/xtreme",),
     ),
     Dataset(name="bucc2018", licence="none stated"),
 )

@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from xstilts.api.training import TrainingSettings
 from xstilts.core.catalogue import Source, TaskKind, TaskSpec
 from xstilts.core.errors import UserError
 from xstilts.tasks import strata
-from xstilts.tasks.definitions import SAME_NAMES, Dataset, Layout, Task
+from xstilts.tasks.definitions import HUB_NAMES, SAME_NAMES, Dataset, Layout, Task, hub_layouts
 from xstilts.tasks.examples import Tagging
-from xstilts.tasks.files import Row, blocks, lines
+from xstilts.tasks.files import Row, blocks, lines, parquet
 
 UPOS = tuple("ADJ ADP ADV AUX CCONJ DET INTJ NOUN NUM PART PRON PROPN PUNCT SCONJ SYM VERB X".split())  # noqa: SIM905
 NAMES = ("O", "B-PER", "I-PER", "B-ORG", "I-ORG", "B-LOC", "I-LOC")
@@ -21,6 +22,16 @@ _UDPOS_LANGUAGES = (
 )  # fmt: skip
 _PANX_LANGUAGES = tuple(sorted({*_UDPOS_LANGUAGES, "bn", "jv", "ka", "ml", "ms", "my", "sw"}))
 _UNER_LANGUAGES = ("de", "en", "pt", "ru", "zh")
+
+_HUB_UDPOS_LANGUAGES = {
+    "Afrikaans": "af", "Arabic": "ar", "Bulgarian": "bg", "German": "de", "Greek": "el", "English": "en",
+    "Spanish": "es", "Estonian": "et", "Basque": "eu", "Persian": "fa", "Finnish": "fi", "French": "fr",
+    "Hebrew": "he", "Hindi": "hi", "Hungarian": "hu", "Indonesian": "id", "Italian": "it", "Japanese": "ja",
+    "Kazakh": "kk", "Korean": "ko", "Marathi": "mr", "Dutch": "nl", "Portuguese": "pt", "Russian": "ru",
+    "Tamil": "ta", "Telugu": "te", "Thai": "th", "Tagalog": "tl", "Turkish": "tr", "Urdu": "ur",
+    "Vietnamese": "vi", "Yoruba": "yo", "Chinese": "zh",
+}  # fmt: skip
+_HUB_SPLITS = {**HUB_NAMES, "test": "test"}
 
 _UPOS_WORDS = {tag: tag for tag in UPOS}
 _NAME_WORDS = {tag: tag for tag in NAMES}
@@ -114,6 +125,16 @@ def _token(line: str) -> dict[str, str]:
     return {"token": token, "tag": tag}
 
 
+def tags_parquet(path: Path, *, column: str, names: tuple[str, ...]) -> Iterator[Tagging]:
+    """Parts of speech and names in the hub's XTREME, as numbers. Columns and labels as in the hub's card."""
+    for row in parquet(path, ("tokens", column)):
+        words, tags = row.items("tokens"), row.items(column)
+        if len(words) != len(tags) or not all(tag in range(len(names)) for tag in tags):
+            raise row.error(column, f"{len(words)} numbers from 0 to {len(names) - 1}")
+        if words:
+            yield Tagging(id="", words=tuple(words), tags=tuple(names[tag] for tag in tags))
+
+
 def ccg_pipes(path: Path) -> Iterator[Tagging]:
     """A sentence a line, each word as `word|POS|supertag`."""
     for number, line in lines(path):
@@ -148,7 +169,15 @@ DATASETS = (
             # XTREME joins all treebanks of a language; put in the folder those that are wanted.
             Layout(name="conllu", patterns=("{language}_*-ud-{split}.conllu",), read=conllu),
             Layout(name="xtreme-tsv", patterns=("{split}-{language}.tsv",), read=xtreme_pos),
+            *hub_layouts(
+                "google/xtreme",
+                partial(tags_parquet, column="pos_tags", names=UPOS),
+                config="udpos.{language}",
+                splits=_HUB_SPLITS,
+                languages=_HUB_UDPOS_LANGUAGES,
+            ),
         ),
+        hub=("google/xtreme",),
     ),
     Dataset(
         name="panx",
@@ -157,7 +186,15 @@ DATASETS = (
             Layout(name="xtreme-tsv", patterns=("{split}-{language}.tsv",), read=xtreme_names),
             Layout(name="wikiann", patterns=("{language}/{split}",), read=wikiann),
             Layout(name="wikiann-flat", patterns=("{language}-{split}",), read=wikiann),
+            *hub_layouts(
+                "google/xtreme",
+                partial(tags_parquet, column="ner_tags", names=NAMES),
+                config="PAN-X.{language}",
+                splits=_HUB_SPLITS,
+                languages={language: language for language in _PANX_LANGUAGES},
+            ),
         ),
+        hub=("google/xtreme",),
     ),
     Dataset(
         name="uner",
