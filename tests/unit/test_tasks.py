@@ -334,6 +334,10 @@ class TestTranslations:
         (row,) = examples(name, tmp_path, "train", "de")
         assert (row.id, row.answers) == ("q1", (Answer("Ann", 8),))
 
+    def test_a_part_of_a_name_is_no_language(self, tmp_path):
+        write(tmp_path, {"dev-v2.0.dev-part.json": squad(question()), "dev-v2.0.json": squad(question())})
+        assert [split.language for split in datasets.scan("squad_v2", tmp_path).splits] == ["en"]
+
     def test_pawsx_as_published_has_the_ids_of_the_english_rows(self, tmp_path):
         text = tsv(("id", "sentence1", "sentence2", "label"), ("1", "a", "b", "0"), ("2", "NS", "c", "1"))
         write(tmp_path, {"x-final/en/train.tsv": text, "x-final/de/translated_train.tsv": text})

@@ -7,7 +7,7 @@ from typing import Any
 from xstilts.api.training import TrainingSettings
 from xstilts.core.catalogue import Source, TaskKind, TaskSpec
 from xstilts.tasks import strata
-from xstilts.tasks.definitions import SAME_NAMES, Dataset, Layout, Task, hub_layouts
+from xstilts.tasks.definitions import SAME_NAMES, TRANSLATIONS, Dataset, Layout, Task, hub_layouts
 from xstilts.tasks.examples import MultipleChoice
 from xstilts.tasks.files import Row, csv_table, json_lines, parquet
 
@@ -121,6 +121,7 @@ DATASETS = (
                 name="jsonl-by-language",  # own translations
                 patterns=("hellaswag_{split}.{language}.jsonl",),
                 splits={"train": "train", "val": "dev"},
+                languages=TRANSLATIONS,
                 read=hellaswag_jsonl,
             ),
             *hub_layouts("Rowan/hellaswag", hellaswag_parquet),

@@ -19,6 +19,14 @@ SAME_NAMES = {"train": "train", "dev": "dev", "test": "test"}
 HUB_NAMES = {"train": "train", "validation": "dev"}
 """What the hub calls the splits that are labelled everywhere; the test splits of many data sets have no labels."""
 
+_CODES = (
+    "af am ar as az be bg bn br bs ca cs cy da de el en eo es et eu fa fi fr fy ga gd gl gu ha he hi hr hu hy id is it"
+    " ja jv ka kk km kn ko ku ky la lo lt lv mg mk ml mn mr ms my ne nl no om or pa pl ps pt ro ru sa sd si sk sl so"
+    " sq sr su sv sw ta te th tl tr ug uk ur uz vi xh yi yo zh"
+)
+TRANSLATIONS = {code: code for code in _CODES.split()}
+"""Languages of own translations: those of XLM-R, and XTREME's Yoruba. A list, so that no other part of a name passes for one."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Layout:

@@ -7,7 +7,7 @@ from pathlib import Path
 from xstilts.api.training import TrainingSettings
 from xstilts.core.catalogue import Source, TaskKind, TaskSpec
 from xstilts.tasks import strata
-from xstilts.tasks.definitions import HUB_NAMES, SAME_NAMES, Dataset, Layout, Task, hub_layouts
+from xstilts.tasks.definitions import HUB_NAMES, SAME_NAMES, TRANSLATIONS, Dataset, Layout, Task, hub_layouts
 from xstilts.tasks.examples import Classification
 from xstilts.tasks.files import Row, headless_table, json_lines, parquet, table
 
@@ -139,12 +139,14 @@ DATASETS = (
                 name="glue-tsv-by-language",  # own translations, as the next one
                 patterns=("MNLI/{split}.{language}.tsv",),
                 splits=_GLUE_SPLITS,
+                languages=TRANSLATIONS,
                 read=glue_tsv,
             ),
             Layout(
                 name="jsonl-by-language",
                 patterns=("multinli_1.0_{split}.{language}.jsonl",),
                 splits=_GLUE_SPLITS,
+                languages=TRANSLATIONS,
                 read=snli_jsonl,
             ),
             Layout(

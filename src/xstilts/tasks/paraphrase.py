@@ -6,7 +6,7 @@ from pathlib import Path
 from xstilts.api.training import TrainingSettings
 from xstilts.core.catalogue import Source, TaskKind, TaskSpec
 from xstilts.tasks import strata
-from xstilts.tasks.definitions import HUB_NAMES, Dataset, Layout, Task, hub_layouts
+from xstilts.tasks.definitions import HUB_NAMES, TRANSLATIONS, Dataset, Layout, Task, hub_layouts
 from xstilts.tasks.examples import Classification
 from xstilts.tasks.files import headless_table, parquet, table
 
@@ -82,6 +82,7 @@ DATASETS = (
                 name="glue-tsv-by-language",  # own translations
                 patterns=("QQP/{split}.{language}.tsv",),
                 splits={"train": "train", "dev": "dev"},
+                languages=TRANSLATIONS,
                 read=qqp_tsv,
             ),
             *hub_layouts("nyu-mll/glue", qqp_parquet, config="qqp"),

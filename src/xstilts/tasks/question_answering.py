@@ -9,7 +9,7 @@ from xstilts.api.training import TrainingSettings
 from xstilts.core.catalogue import Source, TaskKind, TaskSpec
 from xstilts.core.errors import UserError
 from xstilts.tasks import strata
-from xstilts.tasks.definitions import HUB_NAMES, Dataset, Layout, Task, hub_layouts
+from xstilts.tasks.definitions import HUB_NAMES, TRANSLATIONS, Dataset, Layout, Task, hub_layouts
 from xstilts.tasks.examples import Answer, SpanExtraction
 from xstilts.tasks.files import Row, json_document, parquet
 
@@ -99,7 +99,12 @@ DATASETS = (
         licence="CC BY-SA 4.0",
         layouts=(
             Layout(name="json", patterns=("{split}-v1.1.json",), read=squad_json),
-            Layout(name="json-by-language", patterns=("{split}-v1.1.{language}.json",), read=squad_json),
+            Layout(
+                name="json-by-language",  # own translations
+                patterns=("{split}-v1.1.{language}.json",),
+                languages=TRANSLATIONS,
+                read=squad_json,
+            ),
             Layout(
                 name="xtreme-translated-json",
                 patterns=("squad.translate.{split}.en-{language}.json",),
@@ -115,7 +120,12 @@ DATASETS = (
         licence="CC BY-SA 4.0",
         layouts=(
             Layout(name="json", patterns=("{split}-v2.0.json",), read=squad_json),
-            Layout(name="json-by-language", patterns=("{split}-v2.0.{language}.json",), read=squad_json),
+            Layout(
+                name="json-by-language",  # own translations
+                patterns=("{split}-v2.0.{language}.json",),
+                languages=TRANSLATIONS,
+                read=squad_json,
+            ),
             *hub_layouts("rajpurkar/squad_v2", squad_parquet, config="squad_v2"),
         ),
         hub=("rajpurkar/squad_v2",),
