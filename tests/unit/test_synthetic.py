@@ -12,8 +12,9 @@ from sklearn.linear_model import LogisticRegression
 
 from xstilts.core.errors import UserError
 from xstilts.core.manifests import Split
-from xstilts.tasks import datasets
+from xstilts.tasks import datasets, registry
 from xstilts.tasks.examples import Classification, Example, IntentAndSlots, MultipleChoice, SpanExtraction, Tagging
+from xstilts.tasks.gold import gold
 from xstilts.tasks.synthetic import LANGUAGES, RECORD, ROWS, synthesize
 from xstilts.tasks.synthetic.draws import distinct_rows, stream
 from xstilts.tasks.synthetic.grammar import Clause, Order, question, statement, text
@@ -25,12 +26,20 @@ from xstilts.tasks.synthetic.vocabulary import Vocabulary, disjoint, whole
 SMALL = dict.fromkeys(ROWS, 24)
 SCRIPTS = {"en": "LATIN", "ru": "CYRILLIC", "hi": "DEVANAGARI", "zh": "CJK", "ar": "ARABIC"}
 SPLITS = {
-    "mnli": {"train": ["en"], "dev": ["en"]},
+    "mnli": {"train": ["en", "de"], "dev": ["en"]},
+    "snli": {"train": ["en"], "dev": ["en"]},
+    "anli": {"train": ["en"], "dev": ["en"]},
+    "anli_plus": {"train": ["en"], "dev": ["en"]},
+    "qqp": {"train": ["en"], "dev": ["en"]},
     "xnli": {"dev": list(LANGUAGES), "test": list(LANGUAGES)},
     "pawsx": {"train": ["en"], "dev": list(LANGUAGES), "test": list(LANGUAGES)},
     "squad_v1": {"train": ["en"], "dev": ["en"]},
     "xquad": {"test": list(LANGUAGES)},
-    "hellaswag": {"train": ["en"], "dev": ["en"]},
+    "squad_v2": {"train": ["en"], "dev": ["en"]},
+    "hellaswag": {"train": ["en", "de"], "dev": ["en"]},
+    "cosmosqa": {"train": ["en"], "dev": ["en"]},
+    "commonsenseqa": {"train": ["en"], "dev": ["en"]},
+    "ccg": {"train": ["en"], "dev": ["en"]},
     "udpos": {"train": ["en"], "dev": ["en"], "test": list(LANGUAGES)},
     "xsid": {"train": ["en"], "dev": ["en"], "test": list(LANGUAGES)},
     "tatoeba": {"test": [code for code in LANGUAGES if code != "en"]},
@@ -131,7 +140,9 @@ class TestFormats:
         for split in SPLITS[dataset]:
             assert len({len(rows) for (name, _), rows in found.items() if name == split}) == 1
 
-    @pytest.mark.parametrize(("dataset", "num_labels"), [("mnli", 3), ("xnli", 3), ("pawsx", 2)])
+    @pytest.mark.parametrize(
+        ("dataset", "num_labels"), [("mnli", 3), ("snli", 3), ("anli", 3), ("qqp", 2), ("xnli", 3), ("pawsx", 2)]
+    )
     def test_labels_are_balanced_and_the_same_in_every_language(
         self, corpora: Path, dataset: str, num_labels: int
     ) -> None:
@@ -151,6 +162,46 @@ class TestFormats:
                 assert isinstance(row, SpanExtraction)
                 (answer,) = row.answers
                 assert row.context[answer.start : answer.start + len(answer.text)] == answer.text
+
+    def test_the_nine_intermediate_tasks_are_there(self) -> None:
+        trained = {name for name, task in registry.tasks().items() if task.spec.train and not task.spec.test}
+        assert trained - {"snli", "anli"} == {*SPLITS} & trained - {"snli", "anli"}
+        assert len(trained - {"snli", "anli"}) == 9
+
+    def test_a_third_of_the_passages_of_squad_2_does_not_answer(self, corpora: Path) -> None:
+        rows = [row for row in read(corpora, "squad_v2")["train", "en"] if isinstance(row, SpanExtraction)]
+        assert sum(not row.answers for row in rows) == -(-len(rows) // 3)
+        for row in rows:
+            assert all(row.context.startswith(answer.text, answer.start) for answer in row.answers)
+
+    @pytest.mark.parametrize(("dataset", "text"), [("mnli", "first"), ("hellaswag", "prompt")])
+    def test_translated_training_data_has_the_ids_and_labels_of_the_english_rows(
+        self, corpora: Path, dataset: str, text: str
+    ) -> None:
+        rows = read(corpora, dataset)
+        english, german = rows["train", "en"], rows["train", "de"]
+        assert [(row.id, gold(row)) for row in german] == [(row.id, gold(row)) for row in english]
+        assert sum(getattr(a, text) == getattr(b, text) for a, b in zip(english, german, strict=True)) == 0
+
+    def test_a_translation_is_written_only_in_a_language_that_is_asked_for(self, tmp_path: Path) -> None:
+        synthesize(tmp_path / "out", rows=SMALL, languages=["hi"])
+        assert read(tmp_path / "out", "mnli").keys() == {("train", "en"), ("dev", "en")}
+
+    def test_anli_plus_has_rows_of_every_corpus(self, corpora: Path) -> None:
+        found = read(corpora, "anli_plus")["train", "en"]
+        strata = Counter(registry.get("anli_plus").stratum(row).split(", ")[0] for row in found)
+        assert strata.keys() == {"snli", "mnli", "anli-r1", "anli-r2", "anli-r3"}
+        assert strata.total() == sum(len(read(corpora, name)["train", "en"]) for name in ("snli", "mnli", "anli"))
+
+    def test_supertags_tell_verbs_with_an_object_from_those_without(self, corpora: Path) -> None:
+        tags = {tag for row in read(corpora, "ccg")["train", "en"] if isinstance(row, Tagging) for tag in row.tags}
+        assert {"(S[dcl]\\NP)/NP", "S[dcl]\\NP", "(S[b]\\NP)/NP", "NP[nb]/N", "N", "."} <= tags
+
+    @pytest.mark.parametrize("dataset", ["cosmosqa", "commonsenseqa"])
+    def test_the_right_choice_is_at_any_position_among_different_ones(self, corpora: Path, dataset: str) -> None:
+        rows = [row for row in read(corpora, dataset)["train", "en"] if isinstance(row, MultipleChoice)]
+        assert all(len(set(row.choices)) == len(row.choices) for row in rows)
+        assert len({row.label for row in rows}) >= 3
 
     def test_slots_are_iob2_and_their_offsets_match_the_text(self, corpora: Path) -> None:
         rows = read(corpora, "xsid")

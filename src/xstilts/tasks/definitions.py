@@ -25,7 +25,7 @@ _CODES = (
     " sq sr su sv sw ta te th tl tr ug uk ur uz vi xh yi yo zh"
 )
 TRANSLATIONS = {code: code for code in _CODES.split()}
-"""Languages of own translations: those of XLM-R, and XTREME's Yoruba. A list, so that no other part of a name passes for one."""
+"""Languages of own translations: XLM-R's, and Yoruba of XTREME. A list, so that no other part of a name is one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -3,8 +3,8 @@
 lexicon.yaml, languages  words and word orders of eight languages in five scripts
 grammar                  clauses and their linearisation
 vocabulary, draws        what rows are drawn from, without repetition over splits
-inference, paraphrase, reading, endings, tagging, utterances, plain
-                         one file a task: its abstract row, how it is drawn, how it is written
+inference, paraphrase, duplicates, reading, endings, quizzes, tagging, supertags, utterances, plain
+                         one file a kind of task: its abstract row, how it is drawn, how it is written
 corpora                  all of them in one folder
 """
 

@@ -10,12 +10,24 @@ from random import Random
 from types import MappingProxyType
 
 from xstilts.core.errors import UserError
-from xstilts.tasks.synthetic import endings, inference, paraphrase, plain, reading, tagging, utterances, vocabulary
+from xstilts.tasks.synthetic import (
+    duplicates,
+    endings,
+    inference,
+    paraphrase,
+    plain,
+    quizzes,
+    reading,
+    supertags,
+    tagging,
+    utterances,
+    vocabulary,
+)
 from xstilts.tasks.synthetic.draws import RowType, distinct_rows, stream
 from xstilts.tasks.synthetic.languages import ENGLISH, LANGUAGES, Language
 from xstilts.tasks.synthetic.vocabulary import Vocabulary
 
-VERSION = 2
+VERSION = 3
 """Raised when equal arguments give other bytes."""
 RECORD = "synthetic.json"
 
@@ -41,9 +53,27 @@ ROWS: Mapping[str, int] = MappingProxyType(
         "xsid/test": 120,
         "tatoeba/test": 150,
         "text": 3000,
+        "snli/train": 120,
+        "snli/dev": 30,
+        "anli/train": 120,
+        "anli/dev": 30,
+        "qqp/train": 120,
+        "qqp/dev": 30,
+        "squad_v2/train": 120,
+        "squad_v2/dev": 30,
+        "cosmosqa/train": 120,
+        "cosmosqa/valid": 30,
+        "commonsenseqa/train": 120,
+        "commonsenseqa/dev": 30,
+        "ccg/train": 120,
+        "ccg/dev": 30,
     }
 )
-"""Rows of each split (a language, where there are several), right for a study of minutes on a CPU."""
+"""Rows of each split (a language, where there are several), right for a study of minutes on a CPU.
+
+Of the tasks after `text` there are as many as show that they can be read and trained on."""
+TRANSLATED = "de"
+"""The language of the translations of MNLI's and HellaSwag's training data."""
 
 
 def synthesize(
@@ -60,8 +90,8 @@ def synthesize(
 
     `rows` replaces entries of ROWS; `scale` multiplies all. `code_switching` is the share of code-switched lines in
     `text/`. With `related`, all corpora draw on one lexicon and all constructions. Without it, the intermediate tasks
-    (MNLI, SQuAD, HellaSwag) have half of the content words, and neither clauses in which people act on people nor
-    fronted adjuncts; the other corpora have the other half of the words and every construction; `text/` has all.
+    have half of the content words, and neither clauses in which people act on people nor fronted adjuncts; the
+    targets have the other half of the words and every construction; `text/` has all.
 
     Returns at once if `out` was written with the same arguments. Raises UserError if `out` holds anything else, for
     unknown languages or splits, and where the grammar has fewer different rows than asked for.
@@ -101,8 +131,11 @@ class _Corpora:
         told: set[object] = set()
         told |= self._inference()
         told |= self._paraphrases()
+        told |= self._duplicates()
         told |= self._passages()
         told |= self._stories()
+        told |= self._quizzes()
+        told |= self._derivations()
         told |= self._assertions()
         told |= self._requests()
         told |= self._translations()
@@ -128,6 +161,55 @@ class _Corpora:
         inference.write_mnli(self.folder / "MNLI/dev_matched.tsv", dev, num_annotators=5)
         train = pairs("mnli/train", self.intermediate)
         inference.write_mnli(self.folder / "MNLI/train.tsv", train, num_annotators=1)
+        for language in self._translations_of_training_data():
+            path = self.folder / f"MNLI/train.{language.code}.tsv"
+            inference.write_mnli(path, train, language, num_annotators=1)
+        for split in ("dev", "train"):
+            rows = pairs(f"snli/{split}", self.intermediate)
+            inference.write_snli(self.folder / f"snli_1.0/snli_1.0_{split}.jsonl", rows)
+            rows = pairs(f"anli/{split}", self.intermediate)
+            third = -(-len(rows) // 3)
+            for number in range(3):
+                path = self.folder / f"anli_v1.0/R{number + 1}/{split}.jsonl"
+                part = rows[number * third :][:third]
+                inference.write_anli(path, part, prefix=f"r{number + 1}-{split}")
+        return taken
+
+    def _translations_of_training_data(self) -> list[Language]:
+        return [language for language in self.languages if language.code == TRANSLATED]
+
+    def _duplicates(self) -> set[object]:
+        taken: set[object] = set()
+        for split in ("dev", "train"):
+            pairs = self._draw(
+                f"qqp/{split}",
+                taken,
+                lambda random, i: duplicates.draw_question_pair(random, self.intermediate, duplicate=i % 2 == 0),
+            )
+            duplicates.write_qqp(self.folder / f"QQP/{split}.tsv", pairs)
+        return taken
+
+    def _quizzes(self) -> set[object]:
+        taken: set[object] = set()
+        for split in ("valid", "train"):
+            drawn = self._draw(
+                f"cosmosqa/{split}", taken, lambda random, _: quizzes.draw_quiz(random, self.intermediate)
+            )
+            quizzes.write_cosmosqa(self.folder / f"cosmosqa/{split}.csv", drawn)
+        for split in ("dev", "train"):
+            riddles = self._draw(
+                f"commonsenseqa/{split}", taken, lambda random, _: quizzes.draw_riddle(random, self.intermediate)
+            )
+            quizzes.write_commonsenseqa(self.folder / f"commonsenseqa/{split}_rand_split.jsonl", riddles)
+        return taken
+
+    def _derivations(self) -> set[object]:
+        taken: set[object] = set()
+        for split, sections in (("dev", "00"), ("train", "02-21")):
+            drawn = self._draw(
+                f"ccg/{split}", taken, lambda random, _: tagging.draw_assertion(random, self.intermediate)
+            )
+            supertags.write_stagged(self.folder / f"ccg/wsj{sections}.stagged", drawn)
         return taken
 
     def _paraphrases(self) -> set[object]:
@@ -159,6 +241,9 @@ class _Corpora:
         for split in ("dev", "train"):
             rows = passages(f"squad/{split}", self.intermediate)
             reading.write_squad(self.folder / f"squad_v1/{split}-v1.1.json", rows, ENGLISH)
+        for split in ("dev", "train"):
+            rows = passages(f"squad_v2/{split}", self.intermediate)
+            reading.write_squad_2(self.folder / f"squad_v2/{split}-v2.0.json", rows)
         return taken
 
     def _stories(self) -> set[object]:
@@ -168,6 +253,9 @@ class _Corpora:
                 f"hellaswag/{split}", taken, lambda random, _: endings.draw_story(random, self.intermediate)
             )
             endings.write_hellaswag(self.folder / f"hellaswag/hellaswag_{split}.jsonl", stories, split=split)
+        for language in self._translations_of_training_data():
+            path = self.folder / f"hellaswag/hellaswag_train.{language.code}.jsonl"
+            endings.write_hellaswag(path, stories, language, split="train")
         return taken
 
     def _assertions(self) -> set[object]:

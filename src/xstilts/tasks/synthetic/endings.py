@@ -1,4 +1,4 @@
-"""Commonsense completion: HellaSwag (English): people take things to places; one ending fits what the actor did.
+"""Commonsense completion: HellaSwag (English, and its translation): what people take where, and which ending fits.
 
 The actor has what they took, where they took it. The three wrong endings exchange the thing, the place or both with
 those of somebody else in the context, so that each thing and each place occurs in two endings, and the endings
@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from xstilts.tasks.synthetic.grammar import Clause, Order, statement, text
-from xstilts.tasks.synthetic.languages import ENGLISH
+from xstilts.tasks.synthetic.languages import ENGLISH, Language
 from xstilts.tasks.synthetic.lexicon import THING_VERBS
 from xstilts.tasks.synthetic.vocabulary import Vocabulary
 from xstilts.tasks.synthetic.writing import write_json_lines
@@ -51,15 +51,15 @@ def draw_story(random: Random, vocabulary: Vocabulary) -> Story:
     return Story(ordered, tuple(endings), endings.index(right))
 
 
-def write_hellaswag(path: Path, stories: Iterable[Story], *, split: str) -> None:
-    """HellaSwag's JSON lines: `ctx_a` is the context, `ctx_b` the actor, who goes on."""
-    write_json_lines(path, (_line(index, story, split) for index, story in enumerate(stories)))
+def write_hellaswag(path: Path, stories: Iterable[Story], language: Language = ENGLISH, *, split: str) -> None:
+    """HellaSwag's JSON lines: `ctx_a` is the context, `ctx_b` the first word of all endings, in English the actor."""
+    write_json_lines(path, (_line(index, story, language, split) for index, story in enumerate(stories)))
 
 
-def _line(index: int, story: Story, split: str) -> dict[str, object]:
-    said = [statement([event], ENGLISH) for event in story.context]
-    context = text([token for sentence in said for token in sentence], ENGLISH)
-    continued = [statement([(ending, Order.PLAIN)], ENGLISH) for ending in story.endings]
+def _line(index: int, story: Story, language: Language, split: str) -> dict[str, object]:
+    said = [statement([event], language) for event in story.context]
+    context = text([token for sentence in said for token in sentence], language)
+    continued = [statement([(ending, Order.PLAIN)], language) for ending in story.endings]
     actor = continued[0][0].text
     return {
         "ind": index,
@@ -70,7 +70,7 @@ def _line(index: int, story: Story, split: str) -> dict[str, object]:
         "split": split,
         "split_type": "indomain",
         "label": story.label,
-        "endings": [text(tokens[1:], ENGLISH) for tokens in continued],
+        "endings": [text(tokens[1:], language) for tokens in continued],
         "source_id": f"synthetic~{split}_{index}",
     }
 

@@ -1,4 +1,4 @@
-"""Natural language inference: MNLI (English) and XNLI (all languages), with labels that follow from slots of clauses.
+"""Natural language inference: MNLI, SNLI, ANLI and XNLI, with labels that follow from slots of clauses.
 
 Hypotheses are drawn first and premises are made to fit the label, so that a hypothesis alone says nothing about its
 label. As in SNLI and MNLI, both sentences are taken to describe one event: two days, places or colours exclude each
@@ -15,7 +15,7 @@ from xstilts.tasks.synthetic.grammar import Clause, Order, statement, text
 from xstilts.tasks.synthetic.languages import ENGLISH, Language
 from xstilts.tasks.synthetic.lexicon import PEOPLE, THINGS, Concept
 from xstilts.tasks.synthetic.vocabulary import Vocabulary
-from xstilts.tasks.synthetic.writing import write_tsv
+from xstilts.tasks.synthetic.writing import write_json_lines, write_tsv
 
 LABELS = ("entailment", "neutral", "contradiction")
 DETAILS = ("modifier", "manner", "place", "time")
@@ -81,13 +81,50 @@ def details_of(clause: Clause) -> tuple[str, ...]:
     return DETAILS[1:] if person else DETAILS
 
 
-def write_mnli(path: Path, pairs: Sequence[Pair], *, num_annotators: int) -> None:
-    """GLUE's unquoted TSV: one annotator a pair in train, five in dev."""
+def write_mnli(path: Path, pairs: Sequence[Pair], language: Language = ENGLISH, *, num_annotators: int) -> None:
+    """GLUE's unquoted TSV: one annotator a pair in train, five in dev. A translation has the same ids and labels."""
     lines: list[Sequence[str]] = [(*_MNLI_COLUMNS, *_ANNOTATORS[:num_annotators], "gold_label")]
     for index, pair in enumerate(pairs):
         identity = [str(index), str(index), f"{index}{pair.label[0]}", "synthetic", "", "", "", ""]
-        lines.append([*identity, *pair.texts(ENGLISH), *[pair.label] * (num_annotators + 1)])
+        lines.append([*identity, *pair.texts(language), *[pair.label] * (num_annotators + 1)])
     write_tsv(path, lines)
+
+
+def write_snli(path: Path, pairs: Sequence[Pair]) -> None:
+    """SNLI's JSON lines, without parses."""
+    write_json_lines(path, (_snli_line(index, pair) for index, pair in enumerate(pairs)))
+
+
+def _snli_line(index: int, pair: Pair) -> dict[str, object]:
+    first, second = pair.texts(ENGLISH)
+    return {
+        "annotator_labels": [pair.label],
+        "captionID": f"{index}.jpg#0",
+        "gold_label": pair.label,
+        "pairID": f"{index}.jpg#0r1{pair.label[0]}",
+        "sentence1": first,
+        "sentence2": second,
+    }
+
+
+def write_anli(path: Path, pairs: Sequence[Pair], *, prefix: str) -> None:
+    """ANLI's JSON lines; `prefix` begins the ids."""
+    write_json_lines(path, (_anli_line(f"{prefix}-{index}", pair) for index, pair in enumerate(pairs)))
+
+
+def _anli_line(uid: str, pair: Pair) -> dict[str, object]:
+    context, hypothesis = pair.texts(ENGLISH)
+    return {
+        "uid": uid,
+        "context": context,
+        "hypothesis": hypothesis,
+        "label": pair.label[0],
+        "model_label": LABELS[LABELS.index(pair.label) - 1][0],
+        "emturk": False,
+        "genre": "synthetic",
+        "reason": "",
+        "tag": "",
+    }
 
 
 def write_xnli(path: Path, pairs: Sequence[Pair], languages: Sequence[Language]) -> None:

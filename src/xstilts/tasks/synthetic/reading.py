@@ -1,4 +1,4 @@
-"""Span extraction: SQuAD 1.1 (English) and XQuAD (all languages): passages of facts, a question about one of them.
+"""Span extraction: SQuAD 1.1 and 2.0 (English), XQuAD (all languages): passages of facts, a question about one.
 
 Agents, patients, places and times of a passage are all different, so that a question has one answer.
 """
@@ -9,7 +9,7 @@ from pathlib import Path
 from random import Random
 
 from xstilts.tasks.synthetic.grammar import Clause, Order, answer, question, spell, statement, text
-from xstilts.tasks.synthetic.languages import Language
+from xstilts.tasks.synthetic.languages import ENGLISH, Language
 from xstilts.tasks.synthetic.vocabulary import Vocabulary
 from xstilts.tasks.synthetic.writing import write_json_lines
 
@@ -43,6 +43,11 @@ class Passage:
         written, starts = spell(flat, language)
         return written, written[starts[first] : starts[last] + len(flat[last].text)], starts[first]
 
+    def evasion(self, language: Language) -> str:
+        """The passage without the fact that is asked about: the others do not answer for it."""
+        tokens = [statement([fact], language) for i, fact in enumerate(self.facts) if i != self.asked]
+        return text([token for sentence in tokens for token in sentence], language)
+
 
 def draw_passage(random: Random, vocabulary: Vocabulary) -> Passage:
     """Three to five facts in random order; a question about one."""
@@ -69,11 +74,21 @@ def write_squad(path: Path, passages: Iterable[Passage], language: Language) -> 
     write_json_lines(path, [{"data": articles, "version": "1.1"}])
 
 
-def _article(index: int, passage: Passage, language: Language) -> dict[str, object]:
+def write_squad_2(path: Path, passages: Iterable[Passage]) -> None:
+    """SQuAD 2.0's JSON; every third passage leaves out the fact that its question is about."""
+    articles = [_article(i, passage, ENGLISH, answerable=i % 3 != 0) for i, passage in enumerate(passages)]
+    write_json_lines(path, [{"data": articles, "version": "v2.0"}])
+
+
+def _article(index: int, passage: Passage, language: Language, *, answerable: bool | None = None) -> dict[str, object]:
     context, span, start = passage.context(language)
-    answers = [{"answer_start": start, "text": span}]
     # SQuAD's ids are 24 hex digits; the same id stands for the same row in every language, as in XQuAD.
-    asked = {"id": f"{index:024x}", "question": passage.question(language), "answers": answers}
+    asked: dict[str, object] = {"id": f"{index:024x}", "question": passage.question(language)}
+    asked["answers"] = [{"answer_start": start, "text": span}]
+    if answerable is not None:
+        asked["is_impossible"] = not answerable
+    if answerable is False:
+        context, asked["answers"] = passage.evasion(language), []
     return {"title": f"Synthetic_{index}", "paragraphs": [{"context": context, "qas": [asked]}]}
 
 
