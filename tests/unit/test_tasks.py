@@ -305,6 +305,14 @@ class TestTranslations:
             Classification(id="", first="Drei.", second="Vier.", label="neutral"),
         ]
 
+    def test_mnli_of_the_hubs_xnli_stands_beside_the_english_one_of_its_glue(self, tmp_path):
+        for name, premise in (("glue/mnli", "One."), ("xnli/de", "Eins."), ("xnli/en", "One .")):
+            (tmp_path / name).mkdir(parents=True)
+            rows = [{"premise": premise, "hypothesis": "b", "label": 2}]
+            write_table(Table.from_pylist(rows), tmp_path / name / "train-00000-of-00001.parquet")
+        english, german = (examples("mnli", tmp_path, "train", language)[0] for language in ("en", "de"))
+        assert (english.first, german.first, german.label) == ("One.", "Eins.", "contradiction")
+
     def test_own_qqp_drops_the_rows_that_the_english_one_drops(self, tmp_path):
         header = ("id", "qid1", "qid2", "question1", "question2", "is_duplicate")
         torn = (("2", "3", "4", "torn"), ("rest", "c?", "0"))

@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from xstilts.api.training import TrainingSettings
-from xstilts.core.catalogue import Source, TaskKind, TaskSpec
+from xstilts.core.catalogue import ENGLISH, Source, TaskKind, TaskSpec
 from xstilts.tasks import strata
 from xstilts.tasks.definitions import HUB_NAMES, SAME_NAMES, TRANSLATIONS, Dataset, Layout, Task, hub_layouts
 from xstilts.tasks.examples import Classification
@@ -162,6 +162,13 @@ DATASETS = (
                 read=xtreme_translated_tsv,
             ),
             *hub_layouts("nyu-mll/glue", pair_parquet, config="mnli", splits=_GLUE_HUB_SPLITS),
+            Layout(
+                name="translated-parquet",  # XNLI-MT, which is the training set of the hub's XNLI
+                patterns=("xnli/{language}/train-*.parquet",),
+                split="train",
+                languages={language: language for language in _XNLI_LANGUAGES if language != ENGLISH},
+                read=pair_parquet,
+            ),
         ),
         hub=("nyu-mll/glue",),
     ),

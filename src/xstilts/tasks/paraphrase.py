@@ -57,7 +57,7 @@ def qqp_parquet(path: Path) -> Iterator[Classification]:
 
 
 def pawsx_parquet(path: Path) -> Iterator[Classification]:
-    """The hub's PAWS-X. Columns from memory of its card."""
+    """The hub's PAWS-X. Columns as in HF's loading script of `paws-x`."""
     for row in parquet(path, ("id", "sentence1", "sentence2", "label")):
         yield Classification(
             id=str(row.integer("id")),

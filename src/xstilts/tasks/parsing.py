@@ -81,7 +81,7 @@ def massive_jsonl(path: Path, *, partition: str) -> Iterator[IntentAndSlots]:
 
 
 def massive_parquet(path: Path) -> Iterator[IntentAndSlots]:
-    """The hub's MASSIVE, a file a partition, with intents as numbers. Columns as in the hub's loading script."""
+    """The hub's MASSIVE, a file a partition, with intents as numbers. Columns as in scripts derived from its own."""
     intents = parquet_classes(path, "intent")
     for row in parquet(path, ("id", "locale", "intent", "annot_utt")):
         yield _massive(row, intent=row.label("intent", intents))

@@ -40,7 +40,10 @@ def squad_json(path: Path) -> Iterator[SpanExtraction]:
 
 
 def squad_parquet(path: Path) -> Iterator[SpanExtraction]:
-    """SQuAD and its kin on the hub: a row a question, answers as two lists. Columns as in HF's cards."""
+    """SQuAD and its kin on the hub: a row a question, answers as two lists.
+
+    Columns of SQuAD as in HF's loading scripts; those of XQuAD, MLQA and TyDiQA from memory (unverified).
+    """
     for row in parquet(path, ("id", "question", "context", "answers")):
         context, answers = row.text("context"), Row(path, f"{row.place}, answers", row.values["answers"])
         texts, starts = answers.items("text"), answers.items("answer_start")
