@@ -349,7 +349,10 @@ def test_a_revision_may_be_named_and_the_same_files_are_the_same_data_set(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("ccg",), "ccg is not on the hub (licence: LDC, bring your own): import its files with --from FOLDER"),
+        (
+            ("ccg",),
+            "no repository of the hub is known for ccg (LDC, bring your own): give its files with --from FOLDER",
+        ),
         (("mnli", "--revision", "v9"), "data set 'nyu-mll/glue' has no revision 'v9'"),
         (("cosmosqa", "--revision", COMMIT), "'allenai/cosmos_qa' has no file at"),
         (("anli_plus", "--revision", COMMIT), "stanfordnlp/snli, nyu-mll/glue, facebook/anli, which share no revision"),

@@ -77,7 +77,9 @@ def _files(name: str, folder: Path | None, revision: str) -> Iterator[tuple[Path
         return
     dataset = registry.dataset(name)
     if not dataset.hub:
-        raise UserError(f"{name} is not on the hub (licence: {dataset.licence}): import its files with --from FOLDER")
+        raise UserError(
+            f"no repository of the hub is known for {name} ({dataset.licence}): give its files with --from FOLDER"
+        )
     if revision != MAIN and len(dataset.hub) > 1:
         raise UserError(f"--revision {revision}: {name} is made of {', '.join(dataset.hub)}, which share no revision")
     with TemporaryDirectory(prefix="xstilts-hub-") as temporary:
