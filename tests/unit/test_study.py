@@ -31,8 +31,16 @@ def complaint(old: str, new: str) -> str:
     return str(caught.value)
 
 
-def test_a_study_survives_its_own_document() -> None:
-    study = parse_study(VALID)
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        pytest.param("demo", "demo", id="of one task"),
+        pytest.param("[{name: mnli}]", "[{name: mnli}, {name: mnli, translation: de, lossScale: '0.50'}], mlm: {dataset: wiki, ratio: '0.3'}", id="of a translation and of text"),
+        pytest.param("sizes:", "training: {target: {tuning: Prefix, prefixLength: 32, selection: Averaged, gradientAccumulation: 2}}\n  sizes:", id="of a prefix"),
+    ],
+)  # fmt: skip
+def test_a_study_survives_its_own_document(old: str, new: str) -> None:
+    study = parse_study(VALID.replace(old, new))
     assert type(study).model_validate(study.document()) == study
 
 
@@ -52,6 +60,18 @@ def test_a_study_survives_its_own_document() -> None:
         pytest.param("kind: Study", "kind: Studies", ["kind", "'Studies'"], id="another kind is refused"),
         pytest.param("tasks: [{name: mnli}]", "tasks: [{name: mnli}], sampling: {strategy: Uniform, cap: 3}", ["sampling", "Uniform takes no cap"], id="a cap contradicts uniform sampling"),
         pytest.param("tasks: [{name: mnli}]", "tasks: [{name: mnli}], sampling: {strategy: Specified, weights: [1, 2]}", ["recipes[0]", "2 weights for 1 tasks"], id="weights must match the tasks"),
+        pytest.param("[{name: mnli}]", "[{name: mnli, translation: de}, {name: mnli, translation: de}]", ["recipes[0]", "'mnli', 'de'", "twice"], id="a task is listed once a language"),
+        pytest.param("[{name: mnli}]", "[{name: mnli, lossScale: 0}]", ["recipes[0].tasks[0]", "lossScale: 0 is not above 0"], id="a loss is not scaled away"),
+        pytest.param("[{name: mnli}]", "[{name: mnli, gradientAccumulation: 0}]", ["recipes[0].tasks[0].gradientAccumulation", "0"], id="a step has at least one batch"),
+        pytest.param("[{name: mnli}]", "[{name: mnli}], mlm: {dataset: text, ratio: '1'}", ["recipes[0].mlm", "ratio: 1 is not between 0 and 1", "remove mlm"], id="text does not replace the tasks"),
+        pytest.param("[{name: mnli}]", "[{name: mnli}], mlm: {dataset: text, ratio: '0'}", ["recipes[0].mlm", "ratio: 0 is not"], id="a stream without steps is none"),
+        pytest.param("[{name: mnli}]", "[{name: mnli}], mlm: {dataset: text, ratio: '0.1', smoothing: '1.5'}", ["recipes[0].mlm", "smoothing: 1.5"], id="smoothing of a stream has bounds"),
+        pytest.param("[{name: mnli}]", "[{name: mnli}], mlm: {dataset: text, ratio: '0.1', maskProbability: '1'}", ["recipes[0].mlm", "maskProbability: 1"], id="a stream masks a part of the tokens"),
+        pytest.param("sizes:", "pretraining: {steps: 1, languages: [de, de]}\n  sizes:", ["spec.pretraining", "languages: 'de'", "twice"], id="a language of text is listed once"),
+        pytest.param("sizes:", "training: {intermediate: {tuning: Prefix}}\n  sizes:", ["spec.training: intermediate.tuning: Prefix", "training.target"], id="the intermediate phase trains no prefix"),
+        pytest.param("sizes:", "training: {intermediate: {perTask: [{name: x}, {name: y, tuning: Prefix}]}}\n  sizes:", ["spec.training: intermediate.perTask[1].tuning: Prefix", "training.target"], id="nor for one task"),
+        pytest.param("sizes:", "pretraining: {steps: 1, training: {tuning: Prefix}}\n  sizes:", ["spec.pretraining: training.tuning: Prefix", "training.target"], id="nor does pretraining"),
+        pytest.param("sizes:", "training: {target: {tuning: Prefix, prefixLength: 513}}\n  sizes:", ["spec.training.target.prefixLength", "513"], id="a prefix has bounds"),
     ],
 )  # fmt: skip
 def test_a_bad_study_is_explained(old: str, new: str, expected: list[str]) -> None:

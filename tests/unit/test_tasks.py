@@ -22,7 +22,7 @@ from xstilts.tasks.examples import (
     SpanExtraction,
     Tagging,
 )
-from xstilts.tasks.gold import gold, is_labelled
+from xstilts.tasks.gold import gold, gold_in_any_language, is_labelled
 
 METRICS = {
     TaskKind.CLASSIFICATION: {"accuracy"},
@@ -902,28 +902,31 @@ class TestReading:
 
 
 @pytest.mark.parametrize(
-    ("name", "example", "stratum", "form"),
+    ("name", "example", "stratum", "form", "in_any_language"),
     [
-        ("mnli", Classification(id="", first="", second="", label="neutral"), "neutral", "neutral"),
+        ("mnli", Classification(id="", first="", second="", label="neutral"), "neutral", "neutral", "neutral"),
         (
             "squad_v2",
             SpanExtraction(id="", question="", context="", answers=(Answer("two words", 0),)),
             "answer of 2-3 words",
             ["two words"],
+            "answerable",
         ),
-        ("squad_v2", SpanExtraction(id="", question="", context="", answers=()), "unanswerable", []),
-        ("cosmosqa", MultipleChoice(id="", prompt="", choices=("a", "b"), label=1), "choice 1", 1),
-        ("udpos", Tagging(id="", words=("a",) * 41, tags=("X",) * 41), "41 words and more", ["X"] * 41),
-        ("udpos", Tagging(id="", words=("a",) * 10, tags=("X",) * 10), "1-10 words", ["X"] * 10),
+        ("squad_v2", SpanExtraction(id="", question="", context="", answers=()), "unanswerable", [], "unanswerable"),
+        ("cosmosqa", MultipleChoice(id="", prompt="", choices=("a", "b"), label=1), "choice 1", 1, 1),
+        ("udpos", Tagging(id="", words=("a",) * 41, tags=("X",) * 41), "41 words and more", ["X"] * 41, None),
+        ("udpos", Tagging(id="", words=("a",) * 10, tags=("X",) * 10), "1-10 words", ["X"] * 10, None),
         (
             "xsid",
             IntentAndSlots(id="", words=("a",), slots=("O",), intent="go"),
             "go",
             {"intent": "go", "slots": ["O"]},
+            "go",
         ),
-        ("tatoeba", Retrieval(id="", text="a", english="b"), "all", None),
+        ("tatoeba", Retrieval(id="", text="a", english="b"), "all", None, None),
     ],
 )
-def test_stratum_and_gold_form_of_each_kind(name, example, stratum, form):
+def test_stratum_and_gold_form_of_each_kind(name, example, stratum, form, in_any_language):
     assert registry.get(name).stratum(example) == stratum
     assert gold(example) == form
+    assert gold_in_any_language(example) == in_any_language

@@ -73,7 +73,7 @@ def _translated(subset: Sequence[SubsetRow], parent: SplitRef, translation: Spli
     """The subset with the ids that its rows have in the translation.
 
     Raises IntegrityError if the splits are not of one length, or if a row of the subset has another upstream id there
-    (where both have one), or another label.
+    (where both have one) or another label, or if nothing can be compared.
     """
     places = {row.number: place for place, row in enumerate(subset)}
     found = list(subset)
@@ -95,10 +95,14 @@ def _translated(subset: Sequence[SubsetRow], parent: SplitRef, translation: Spli
 
 
 def _difference(original: Example, translated: Example) -> str | None:
-    if original.id and translated.id and original.id != translated.id:
-        return "their ids differ"
+    """Why two rows are not shown to be the same example, if so."""
+    identified = original.id and translated.id
     wanted, found = gold_in_any_language(original), gold_in_any_language(translated)
-    return None if wanted == found else f"it is {found!r}, and {wanted!r} in English"
+    if identified and original.id != translated.id:
+        return "their ids differ"
+    if wanted != found:
+        return f"it is {found!r}, and {wanted!r} in English"
+    return None if identified or wanted is not None else "without ids nothing shows that they are the same example"
 
 
 def _write(file: Path, subset: Sequence[SubsetRow]) -> None:
