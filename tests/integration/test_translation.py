@@ -144,14 +144,16 @@ def test_a_recipe_may_train_one_task_in_two_languages(translated: TinyStudy) -> 
     assert {task.dev.language for task in config.tasks} == {"en"}
 
 
-def test_an_encoder_is_trained_on_the_translation(translated: TinyStudy) -> None:
-    stage = stage_of(translated, "intermediate-training", "german")
-    run(translated, stage_of(translated, "data-scaling", "german"), stage)
+@pytest.mark.parametrize(("recipe", "names"), [("german", {"mnli.de"}), ("both", {"mnli", "mnli.de"})])
+def test_an_encoder_is_trained_on_the_translation(translated: TinyStudy, recipe: str, names: set[str]) -> None:
+    stage = stage_of(translated, "intermediate-training", recipe)
+    run(translated, stage_of(translated, "data-scaling", recipe), stage)
     manifest = artifacts.load_manifest(translated.store, stage.address)
     assert manifest
     facts = TrainingFacts.model_validate(manifest.facts)
     assert facts.steps == 6
-    assert manifest.config["tasks"][0]["train"]["language"] == "de"
+    for checkpoint in facts.checkpoints:
+        assert {score.split("/")[0] for score in checkpoint.scores} == names, "each has a head and English dev scores"
 
 
 def test_german_rows_are_trained_on_only_where_the_subset_names_them(translated: TinyStudy) -> None:

@@ -181,3 +181,14 @@ def test_a_recipe_that_cannot_be_planned_is_explained(spec: Study, outside: Worl
 def test_a_plan_of_such_a_recipe_survives_its_own_document(spec: Study, outside: World) -> None:
     planned = plan(spec, outside)
     assert Plan.model_validate(planned.document()) == planned
+
+
+def test_a_mixture_with_rows_of_one_task_has_the_settings_of_that_task() -> None:
+    override = {"intermediate": {"perTask": [{"name": "squad", "batchSize": 4}]}}
+    larger = world(datasets=replaced("squad", train_en=3000))
+    planned = plan(study(sizes=["1"], training=override), larger)
+    found = [
+        (config["tasks"][0]["task"], config["settings"]["batchSize"])
+        for config in configs(planned, "intermediate-training", "mix")
+    ]
+    assert set(found) == {("squad", 4)}
