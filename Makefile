@@ -8,7 +8,7 @@ XSTILTS_DATA ?= ../shared/data
 export XSTILTS_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-real test check lint types fmt compile docs requirements bench-local bench-training clean
+.PHONY: help setup demo demo-real test check lint types fmt compile docs requirements bench-local bench-training bench-memory clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -65,6 +65,9 @@ bench-local: $(STAMP) ## What the Local engine adds to a stage, against plain pr
 
 bench-training: $(STAMP) ## Examples a second of training, against transformers' Trainer
 	$(BIN)/python benchmarks/training.py
+
+bench-memory: $(STAMP) ## Peak memory of tokenizing and training, on a data set and on ten times as much
+	$(BIN)/python benchmarks/memory.py
 
 clean: ## Remove the environment and everything that was generated
 	rm -rf $(VENV) runs reports
