@@ -34,7 +34,7 @@ def test_a_study_runs_on_s3_and_is_published_to_a_second_server_without_running_
             document = study_document(store=store, tracking={"uri": server}, recipes=recipes)
             (tiny_workdir / "study.yaml").write_text(yaml.safe_dump(document))
             run(tiny_workdir)
-            assert registered(server) == {("tiny.baseline", 2), ("tiny.mnli", 4)}
+            assert registered(server) == {("tiny.baseline", 3), ("tiny.mnli", 6)}
         entries = list(opened.list("stages/"))
         made.append({entry.key: entry.modified for entry in entries if entry.key.endswith("/manifest.json")})
         receipts.append(sum("/receipts/" in entry.key for entry in entries))

@@ -52,6 +52,7 @@ def translate_mnli(workdir: Path, change: Callable[[Rows], Rows] = lambda rows: 
         }
         for row in read_tsv(workdir / "data/MNLI/train.tsv")
     ]
+    (workdir / "data/MNLI/train.de.tsv").unlink()  # the synthetic translation, which has ids
     write_tsv(workdir / "data/multinli.train.de.tsv", change(rows))
     put_dataset(open_store(str(workdir / "store")), scan("mnli", workdir / "data"), workdir / "data")
 
