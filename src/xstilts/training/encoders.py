@@ -61,16 +61,16 @@ def load_encoder(folder: Path, *, dropout: float | None = None) -> tuple[PreTrai
 
 
 def save_encoder(
-    encoder: PreTrainedModel, folder: Path, *, tokenizer_from: Path, instead: Mapping[str, Tensor] | None = None
+    encoder: PreTrainedModel, folder: Path, *, tokenizer_from: Path, weights: Mapping[str, Tensor] | None = None
 ) -> None:
     """Writes what `AutoModel` and `AutoTokenizer` load; equal weights give equal bytes.
 
-    `instead` are weights, on the CPU, that take the place of the encoder's own, or stand beside them (`lm_head.…`).
+    `weights`, on the CPU, are written in place of the encoder's own; there may be others beside them (`lm_head.…`).
     """
     encoder.config.architectures = [type(encoder).__name__]
     (folder / "config.json").write_text(encoder.config.to_json_string(use_diff=False))
-    state = {name: weight.detach().cpu().contiguous() for name, weight in encoder.state_dict().items()}
-    save_file(state | dict(instead or {}), folder / WEIGHTS, metadata={"format": "pt"})
+    own = weights or {name: weight.detach().cpu().contiguous() for name, weight in encoder.state_dict().items()}
+    save_file(dict(own), folder / WEIGHTS, metadata={"format": "pt"})
     for file in map(tokenizer_from.joinpath, TOKENIZER_FILES):
         if file.is_file():
             shutil.copyfile(file, folder / file.name)

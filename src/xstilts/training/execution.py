@@ -1,6 +1,7 @@
 """Where and how tensors are computed: device, threads, precision, schedule, and memory that runs out."""
 
 import math
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from decimal import Decimal
@@ -11,14 +12,18 @@ from torch import nn
 from xstilts.api.training import Precision, TrainingSettings
 from xstilts.core.errors import OutOfMemoryError
 
+CPU = torch.device("cpu")
+
 
 def prepare(settings: TrainingSettings) -> torch.device:
-    """The accelerator if there is one, else the CPU with the stage's fixed number of threads.
+    """This process's accelerator if there is one, else the CPU with the stage's fixed number of threads.
 
     The CPU is held to deterministic kernels, which cost nothing there; on accelerators some would be many times slower.
     """
     torch.set_num_threads(settings.threads)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0"))) if torch.cuda.is_available() else CPU
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
     torch.use_deterministic_algorithms(device.type == "cpu")
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # 3 % of a step
     return device

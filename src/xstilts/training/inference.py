@@ -48,7 +48,7 @@ def predict(
     }
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def answers(
     model: MultiTaskModel, task: int, features: Sequence[Feature], *, settings: TrainingSettings
 ) -> list[Prediction]:

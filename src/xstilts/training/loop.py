@@ -17,12 +17,13 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_
 
 from xstilts.api.training import TrainingSettings
-from xstilts.core.errors import DivergenceError, Preempted
+from xstilts.core.errors import DivergenceError, IntegrityError, Preempted
 from xstilts.core.results import DevScores
 from xstilts.training.assembly import build_model
 from xstilts.training.batches import pack
-from xstilts.training.checkpoints import Average, LoopState, load_training, save_training
+from xstilts.training.checkpoints import Average, LoopState, Training, load_training, save_training
 from xstilts.training.development import DevSet, TaskData
+from xstilts.training.distributed import Processes, whole
 from xstilts.training.execution import arithmetic, learning_rate, memory_of, parameter_groups, prepare
 from xstilts.training.model import save_model
 from xstilts.training.order import Turns, seed_of
@@ -114,11 +115,13 @@ def fit(
 
     `on_checkpoint` gets a training checkpoint's folder, which the next one replaces, and its step: when
     `checkpoint_due(step)`, and when `should_stop()`, after which Preempted is raised. `resume` is such a folder; the
-    run then ends with the same bytes as one that never stopped.
+    run then ends with the same bytes as one that never stopped. Of several processes (see `Processes.joined`) each
+    calls this with the same arguments and a folder of its own; the first decides, writes and calls back.
 
     Raises UserError, CoverageError, DivergenceError, OutOfMemoryError, Preempted, IntegrityError.
     """
-    run = Run(encoder, tasks, text, budget, seed=seed, settings=settings, workdir=workdir)
+    processes = Processes.joined()
+    run = Run(encoder, tasks, text, budget, seed=seed, settings=settings, workdir=workdir, processes=processes)
     if resume is not None:
         run.restore(resume)
     while run.state.step < run.state.steps:
@@ -126,9 +129,13 @@ def fit(
         step, steps = run.state.step, run.state.steps
         scores = run.look() if step % settings.evaluate_every_steps == 0 or step == steps else None
         on_progress(Progress(step, steps, loss, run.learning_rate(step - 1), scores))
-        stopping = step < steps and should_stop()
-        if step < steps and (stopping or checkpoint_due(step)):
-            on_checkpoint(run.save(), step)
+        if step == steps:
+            break
+        stopping, due = processes.agree((should_stop(), checkpoint_due(step)))
+        if stopping or due:
+            folder = run.save()
+            if processes.first:
+                on_checkpoint(folder, step)
         if stopping:
             raise Preempted(f"stopped after step {step} of {steps}; the next attempt goes on from there")
     return run.finish()
@@ -147,7 +154,9 @@ class Run:
         seed: int,
         settings: TrainingSettings,
         workdir: Path,
+        processes: Processes,
     ) -> None:
+        self.processes = processes
         self.settings, self.workdir, self.seed, self.encoder_folder = settings, workdir, seed, encoder
         self.tasks = [task.name for task in tasks]
         self.device = prepare(settings)
@@ -169,6 +178,7 @@ class Run:
             tables = [*(task.train for task in tasks), *(dev.table for dev in self.dev_sets)]
             self.words = keep_occurring(self.model.encoder, tables)
         self.model.to(self.device)
+        self.wrapped = processes.wrapped(self.model, self.model.encoder)
         shares, ratio = _shares(tasks), text.ratio if text else Fraction(0)
         size = sum((share * stream.size for share, stream in zip(shares, self.streams, strict=False)), Fraction(0))
         steps = budget.resolve(rows=sum(len(task.train) for task in tasks), size=size, settings=settings, text=ratio)
@@ -196,15 +206,16 @@ class Run:
         with memory_of(self.device, self.settings):
             for number in range(stream.passes):
                 # The numbers of dropout are a function of the step, so that no state of them must be kept.
-                torch.manual_seed(seed_of("dropout", self.seed, step, number))
-                part = pack(batch[number :: stream.passes]).to(self.device)
-                with arithmetic(self.device, self.settings):
-                    loss = self.model(part, stream.place, counts)
-                (loss * stream.loss_scale).backward()
-                total += loss.detach()
-            norm = clip_grad_norm_(self.model.parameters(), float(self.settings.max_grad_norm))
+                torch.manual_seed(seed_of("dropout", self.seed, step, number, *self.processes.name))
+                examples, weight = self.processes.share(batch[number :: stream.passes])
+                with self.processes.passing(self.wrapped, last=number == stream.passes - 1):
+                    with arithmetic(self.device, self.settings):
+                        loss = self.wrapped(pack(examples).to(self.device), stream.place, counts)
+                    (loss * (weight * stream.loss_scale)).backward()
+                total += loss.detach() * bool(weight)
+            norm = whole(clip_grad_norm_(self.model.parameters(), float(self.settings.max_grad_norm)))
             # An accelerator is waited for once in a step, here.
-            value, length = (float(number) for number in torch.stack((total, norm)).cpu())
+            value, length = float(self.processes.sum(total)), float(norm)
             if not (math.isfinite(value) and math.isfinite(length)):
                 raise DivergenceError(
                     f"step {step + 1} of {stream.name}: loss {value}, gradient norm {length} at learning rate "
@@ -220,7 +231,8 @@ class Run:
 
     def look(self) -> Mapping[str, float]:
         """Scores on all dev sets; the model is kept if it is the best so far."""
-        now = DevScores(step=self.state.step, loss=self.state.loss_sum / self.state.loss_count, scores=self._scores())
+        loss = self.state.loss_sum / self.state.loss_count
+        now = DevScores(step=self.state.step, loss=loss, scores=self._scores())
         history = (*self.state.history, now)
         if now.loss > EXPLOSION * history[0].loss:
             raise DivergenceError(
@@ -236,25 +248,21 @@ class Run:
     def save(self) -> Path:
         """A training checkpoint."""
         folder = self.workdir / "checkpoint"
-        save_training(
-            folder,
-            model=self.model,
-            optimizer=self.optimizer,
-            average=self.average,
-            state=self.state,
-            best=self.workdir / BEST,
-        )
+        training = Training(whole(self.model.state_dict()), whole(self.optimizer.state_dict()), whole(self.average))
+        if self.processes.first:
+            save_training(folder, training, self.state, best=self.workdir / BEST)
         return folder
 
     def restore(self, folder: Path) -> None:
-        self.state = load_training(
+        self.state, self.average = load_training(
             folder,
             model=self.model,
             optimizer=self.optimizer,
-            average=self.average,
             best=self.workdir / BEST,
             steps=self.state.steps,
         )
+        if self.state.step != (step := self.processes.agree(self.state.step)):
+            raise IntegrityError(f"{folder} is from step {self.state.step}, but the first process goes on from {step}")
 
     def finish(self) -> FitResult:
         last, steps = self.state.history[-1], self.state.steps
@@ -280,7 +288,7 @@ class Run:
         scores: dict[str, float] = self.text.perplexities(self.model, self.settings) if self.text else {}
         for dev in self.dev_sets:
             scores |= dev.look(self.model, self.settings)
-        return scores
+        return self.processes.agree(scores)
 
     def _mean(self, scores: DevScores) -> float:
         return sum(scores.scores[dev.headline] for dev in self.dev_sets) / len(self.dev_sets)
@@ -296,11 +304,14 @@ class Run:
 
     def _save_model(self, name: str, steps: Sequence[int]) -> Path:
         """Writes the weights, which are those of that step, or the mean of those of several."""
-        instead = {}
-        if self.words:
-            instead[WORDS] = self.words.whole(decay=sum(map(self._decay, steps)) / len(steps))
-        save_model(self.model, self.workdir / name, tokenizer_from=self.encoder_folder, instead=instead)
-        return self.workdir / name
+        folder, weights = self.workdir / name, whole(self.model.state_dict())
+        if self.processes.first:
+            if self.words:
+                decay = sum(map(self._decay, steps)) / len(steps)
+                words = f"encoder.{WORDS}"
+                weights[words] = self.words.whole(weights[words], decay=decay)
+            save_model(self.model, weights, folder, tokenizer_from=self.encoder_folder)
+        return folder
 
     def _decay(self, steps: int) -> float:
         """What is left by then of a weight that has no gradient."""

@@ -86,27 +86,28 @@ class MultiTaskModel(nn.Module):
         return head.loss(self.states(batch, place), batch.features, counts or head.counts(batch.features))
 
 
-def save_model(
-    model: MultiTaskModel, folder: Path, *, tokenizer_from: Path, instead: Mapping[str, Tensor] | None = None
-) -> None:
-    """Writes the folder, complete or not at all; equal weights give equal bytes. `instead` as by `save_encoder`."""
+def save_model(model: MultiTaskModel, weights: Mapping[str, Tensor], folder: Path, *, tokenizer_from: Path) -> None:
+    """Writes the folder, complete or not at all; equal weights give equal bytes.
+
+    `weights` are the model's whole state, on the CPU, whatever the model itself holds of it.
+    """
     document = HeadsDocument(
         heads=tuple(model.head(task).spec for task in range(len(model.heads))),
         prefix_length=model.prefix.length if model.prefix else 0,
     )
-    beside = {f"{LANGUAGE_MODEL}{name}": weight for name, weight in _weights(model.language_model).items()}
+    language_model = {f"{LANGUAGE_MODEL}{name}": weight for name, weight in _below("language_model.", weights).items()}
     with replacing(folder) as draft:
-        save_encoder(model.encoder, draft, tokenizer_from=tokenizer_from, instead={**beside, **(instead or {})})
+        encoder = _below("encoder.", weights) | language_model
+        save_encoder(model.encoder, draft, tokenizer_from=tokenizer_from, weights=encoder)
         if model.prefix:
-            save_file(_weights(model.prefix), draft / PREFIX_WEIGHTS)
+            save_file(_below("prefix.", weights), draft / PREFIX_WEIGHTS)
         if document.heads:
-            save_file(_weights(model.heads), draft / HEADS_WEIGHTS)
+            save_file(_below("heads.", weights), draft / HEADS_WEIGHTS)
             (draft / HEADS_DOCUMENT).write_text(document.model_dump_json(indent=2) + "\n")
 
 
-def _weights(module: nn.Module | None) -> dict[str, Tensor]:
-    state = {} if module is None else module.state_dict()
-    return {name: weight.detach().cpu().contiguous() for name, weight in state.items()}
+def _below(prefix: str, weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name.removeprefix(prefix): weight for name, weight in weights.items() if name.startswith(prefix)}
 
 
 def load_model(folder: Path) -> MultiTaskModel:

@@ -6,8 +6,9 @@ works on rectangles of sequences of like length. What nobody reads is not comput
 for, the feed-forward part of the last layer for other tokens than those asked for, and the pooler.
 """
 
+from functools import partial
 from itertools import repeat
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +22,7 @@ from xstilts.training.prefix import Prefix, prepended
 Places = Tensor | slice
 """Which tokens of a batch: their indices, a mask, or `ALL`."""
 ALL = slice(None)
+METHOD = "packed"
 
 
 def token_states(
@@ -42,12 +44,21 @@ def token_states(
     states: Tensor = modules.embeddings(input_ids=batch.ids[None], position_ids=positions[None])[0]
     stack = list(modules.encoder.layer[:layers])
     before = prefix.layers() if prefix else repeat(None)
-    for layer in stack[:-1]:
-        states = _layer(layer, states, batch, ALL, next(before))
-    states = _layer(stack[-1], states, batch, places, next(before)) if stack else states[places]
+    passes = [getattr(layer, METHOD, None) or partial(_layer, layer) for layer in stack]
+    for run in passes[:-1]:
+        states = run(states, batch, ALL, next(before))
+    states = passes[-1](states, batch, places, next(before)) if passes else states[places]
     if len(stack) == len(modules.encoder.layer):
         states = _norm(modules.encoder, "LayerNorm")(states)
     return states
+
+
+def give_method(encoder: PreTrainedModel) -> list[nn.Module]:
+    """The layers, each with its forward pass as a method of its own, for those who must know when a layer runs."""
+    layers: list[nn.Module] = list(cast(Any, encoder).encoder.layer)
+    for layer in layers:
+        object.__setattr__(layer, METHOD, partial(_layer, layer))
+    return layers
 
 
 def _layer(layer: Any, states: Tensor, batch: Batch, places: Places, prefix: Tensor | None) -> Tensor:

@@ -110,7 +110,7 @@ class TextStream:
         lines = [self._lines[line.language][line.row] for line in self._order[number]]
         return self.masking(lines, stream=("mask", self._seed, number))
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def perplexities(self, model: MultiTaskModel, settings: TrainingSettings) -> dict[str, float]:
         """Perplexity of hidden tokens in each language's held-out lines; the masks are the same each time."""
         return {f"perplexity/{language}": self._perplexity(language, model, settings) for language in self.held_out}

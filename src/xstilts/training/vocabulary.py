@@ -38,10 +38,10 @@ class OccurringWords(nn.Module):
     def forward(self, ids: Tensor) -> Tensor:
         return embedding(self._rows[ids], self.weight)
 
-    def whole(self, *, decay: float) -> Tensor:
-        """[vocabulary, hidden] on the CPU: other rows are those of the beginning times `decay`."""
+    def whole(self, weight: Tensor, *, decay: float) -> Tensor:
+        """[vocabulary, hidden] on the CPU: the rows of `weight`; others are those of the beginning times `decay`."""
         whole = self._whole * decay
-        whole[self._occurring] = self.weight.detach().cpu()
+        whole[self._occurring] = weight
         return whole
 
 
