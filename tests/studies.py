@@ -1,12 +1,16 @@
 """A study that is small enough to run in a test: generated data, a tiny encoder, one trained target and retrieval."""
 
+import json
+import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from xstilts import acceptance
 from xstilts.api.study import Study
-from xstilts.core.plan import Plan
+from xstilts.core.plan import Plan, PlannedStage
 from xstilts.store.datasets import put_dataset
 from xstilts.store.open import open_store
 from xstilts.store.port import ObjectStore
@@ -77,6 +81,26 @@ def study_document(**changes: Any) -> dict[str, Any]:
         "metadata": {"name": "tiny"},
         "spec": spec | changes,
     }
+
+
+def start_stage(
+    tiny: TinyStudy, stage: PlannedStage, *launcher: str, log: int | IO[bytes] = subprocess.DEVNULL
+) -> "subprocess.Popen[bytes]":
+    """The stage as its container runs it, with a training checkpoint after every step; `launcher` comes before it."""
+    documents = {
+        "config": stage.config,
+        "store": tiny.study.spec.store.document(),
+        "tracking": tiny.study.spec.tracking.document(),
+        "publication": acceptance.publication_of(tiny.plan, stage).document(),
+    }
+    options = [part for name, document in documents.items() for part in (f"--{name}", json.dumps(document))]
+    inputs = [part for role, address in stage.inputs.items() for part in (f"--{role}", address)]
+    return subprocess.Popen(
+        [sys.executable, *launcher, "-m", "xstilts.stages", stage.kind, *options, *inputs],
+        cwd=tiny.workdir,
+        env={**os.environ, "XSTILTS_CHECKPOINT_SECONDS": "0", "XSTILTS_LEASE_SECONDS": "5"},
+        stderr=log,
+    )
 
 
 def accept_in(workdir: Path, **changes: Any) -> TinyStudy:

@@ -1,10 +1,7 @@
 """Stages as their runner runs them: done once, published everywhere, resumed, and never trained on another language."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from studies import TinyStudy, accept_in
+from studies import TinyStudy, accept_in, start_stage
 from xstilts import acceptance
 from xstilts.core.configs import CONFIGS
 from xstilts.core.errors import ExitCode, IntegrityError, LeaseHeld, Preempted, TrackingUnavailable, ZeroShotError
@@ -279,24 +276,6 @@ def test_a_stage_that_is_killed_resumes_from_its_last_checkpoint_to_the_same_byt
     manifest = artifacts.load_manifest(tiny_study.store, stage.address)
     assert manifest
     assert manifest.provenance["leaseEpoch"] == 2
-
-
-def start_stage(tiny: TinyStudy, stage: PlannedStage) -> "subprocess.Popen[bytes]":
-    """The stage as its container runs it, with a training checkpoint after every step."""
-    documents = {
-        "config": stage.config,
-        "store": tiny.study.spec.store.document(),
-        "tracking": tiny.study.spec.tracking.document(),
-        "publication": acceptance.publication_of(tiny.plan, stage).document(),
-    }
-    options = [part for name, document in documents.items() for part in (f"--{name}", json.dumps(document))]
-    inputs = [part for role, address in stage.inputs.items() for part in (f"--{role}", address)]
-    return subprocess.Popen(
-        [sys.executable, "-m", "xstilts.stages", stage.kind, *options, *inputs],
-        cwd=tiny.workdir,
-        env={**os.environ, "XSTILTS_CHECKPOINT_SECONDS": "0", "XSTILTS_LEASE_SECONDS": "5"},
-        stderr=subprocess.DEVNULL,
-    )
 
 
 @pytest.mark.parametrize(

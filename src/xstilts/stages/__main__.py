@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -18,6 +19,7 @@ from xstilts.core.results import Publication
 from xstilts.stages import VERSIONS
 from xstilts.stages.bench import Progress
 from xstilts.stages.runner import StageRequest, StageRunner
+from xstilts.stages.together import run_together
 from xstilts.store.open import open_store
 from xstilts.tracking import open_tracker
 
@@ -64,6 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         options.address_file.parent.mkdir(parents=True, exist_ok=True)
         options.address_file.write_text(request.address)
     log.info("%s, study %s, recipe %s", request.address, request.publication.study, request.publication.recipe)
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:  # by torchrun
+        return run_together(request, runner)
     return runner.attempt(request).exit_code
 
 

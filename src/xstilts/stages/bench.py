@@ -45,7 +45,8 @@ class Bench:
     address: str
     folder: Path
     scratch: Path
-    lease: Lease
+    lease: Lease | None
+    """None for those who only take part in the training of the process that has it."""
     report: Callable[[Progress], None] = lambda _: None
     should_stop: Callable[[], bool] = lambda: False
     checkpoint_seconds: float = 60.0
@@ -104,6 +105,7 @@ class Bench:
 
     def save_checkpoint(self, folder: Path, step: int) -> None:
         """Publishes a training checkpoint, then drops this process's earlier one and those of earlier holders."""
+        assert self.lease
         self.lease.check()
         store = self._resume_store(self.lease.epoch)
         manifest = ArtifactManifest(kind="training-checkpoint", key=f"{step:09d}")

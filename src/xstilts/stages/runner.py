@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import xstilts
 from xstilts.api.study import StageKind
@@ -34,6 +35,9 @@ from xstilts.store.port import ObjectStore
 from xstilts.tracking.port import Tracker
 
 log = logging.getLogger(__name__)
+
+TRAININGS: frozenset[StageKind] = frozenset({"pretraining", "intermediate-training", "target-training"})
+"""Stages that several processes can work on."""
 
 
 def seconds(name: str, default: float) -> float:
@@ -76,6 +80,8 @@ class StageRunner:
     lease_seconds: float = field(default_factory=lambda: seconds("LEASE", 30.0))
     """Time without a sign of life after which another process may take a stage over."""
     checkpoint_seconds: float = field(default_factory=lambda: seconds("CHECKPOINT", 60.0))
+    before_work: Callable[[], None] = lambda: None
+    """Called when the stage is not there yet and its lease is held, right before its work."""
     report: Callable[[Progress], None] = lambda _: None
     should_stop: Callable[[], bool] = lambda: False
 
@@ -114,6 +120,12 @@ class StageRunner:
             self._record(request, outcome)
         return outcome
 
+    def follow(self, request: StageRequest) -> None:
+        """Takes part in the stage's training, in a process beside the one that has the lease; publishes nothing."""
+        if request.kind in TRAININGS:
+            with self._bench(request, None) as bench:
+                _stage(request.kind).run(request.config, request.inputs, bench)
+
     def _record(self, request: StageRequest, outcome: Outcome) -> None:
         try:
             self.store.put(f"{request.address}/outcome.json", canonical_json(outcome.document()).encode())
@@ -134,8 +146,8 @@ class StageRunner:
             self.store.delete(artifacts.manifest_key(request.address))
         with self._bench(request, lease) as bench:
             started = _now()
-            module = importlib.import_module(f"xstilts.stages.{request.kind.replace('-', '_')}")
-            facts = module.run(request.config, request.inputs, bench)
+            self.before_work()
+            facts = _stage(request.kind).run(request.config, request.inputs, bench)
             lease.check()
             manifest = ArtifactManifest(
                 kind=request.kind,
@@ -151,7 +163,7 @@ class StageRunner:
             return published
 
     @contextmanager
-    def _bench(self, request: StageRequest, lease: Lease) -> Iterator[Bench]:
+    def _bench(self, request: StageRequest, lease: Lease | None) -> Iterator[Bench]:
         if self.scratch:
             self.scratch.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f"{request.kind}-", dir=self.scratch))
@@ -165,11 +177,16 @@ class StageRunner:
                 scratch=scratch,
                 lease=lease,
                 report=self.report,
-                should_stop=lambda: lease.lost or self.should_stop(),
+                should_stop=lambda: bool(lease and lease.lost) or self.should_stop(),
                 checkpoint_seconds=self.checkpoint_seconds,
             )
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _stage(kind: StageKind) -> Any:
+    """The module of the stage, which may load torch."""
+    return importlib.import_module(f"xstilts.stages.{kind.replace('-', '_')}")
 
 
 def _now() -> int:
@@ -183,6 +200,7 @@ def _provenance(lease: Lease, started: int) -> dict[str, object]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "host": socket.gethostname(),
+        "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "leaseEpoch": lease.epoch,
         "started": started,
         "finished": _now(),

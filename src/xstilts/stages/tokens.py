@@ -43,6 +43,7 @@ def tokens(
     `examples` are those of the split, lazily: whoever hands them over has checked that they may be trained on, and they
     are read only where nobody has tokenized them before. `tokenizer` is the folder of an encoder.
     """
+    from xstilts.training.distributed import Processes
     from xstilts.training.heads import HEADS, Lengths
     from xstilts.training.heads.language_model import LanguageModelHead
     from xstilts.training.tables import TokenTable, write_table
@@ -59,12 +60,13 @@ def tokens(
     }
     key = digest(config)
     folder = bench.scratch / "tokens" / key
-    if not _fetched(bench, key, folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        encoding = HEADS[task.kind] if task else LanguageModelHead
-        write_table(folder, examples, encoding=encoding, tokenizer=Tokenizer.load(tokenizer), lengths=lengths)
-        manifest = ArtifactManifest(kind="tokens", key=key, config=config)
-        artifacts.publish(bench.store, _address(key), folder, manifest)
+    with Processes.joined().first_before_others():
+        if not _fetched(bench, key, folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            encoding = HEADS[task.kind] if task else LanguageModelHead
+            write_table(folder, examples, encoding=encoding, tokenizer=Tokenizer.load(tokenizer), lengths=lengths)
+            manifest = ArtifactManifest(kind="tokens", key=key, config=config)
+            artifacts.publish(bench.store, _address(key), folder, manifest)
     return TokenTable.open(folder)
 
 

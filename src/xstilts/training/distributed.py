@@ -115,7 +115,7 @@ class Processes:
             return model
         if self.sharding is Sharding.DDP:
             # Heads of other tasks have no part in a step.
-            return DistributedDataParallel(model, find_unused_parameters=True, broadcast_buffers=False)
+            return DistributedDataParallel(model, find_unused_parameters=True, forward_sync_buffers=False)
         for layer in give_method(encoder):
             fully_shard(layer)
             register_fsdp_forward_method(layer, "packed")

@@ -90,8 +90,8 @@ class FitResult:
     history: tuple[DevScores, ...]
     checkpoints: Mapping[str, SavedModel]
     """`last`; where there are tasks, `best`: the highest mean of their headline metrics, the earlier one on a tie (the
-    last where no task has dev rows); and
-    `averaged`: the mean of the weights at SNAPSHOTS steps."""
+    last where no task has dev rows); and `averaged`: the mean of the weights at SNAPSHOTS steps. Of several processes
+    the first has them."""
     degenerate: Mapping[str, str]
     """Task to the reason why its last dev answers are no better than a constant; empty if all is well."""
 
@@ -280,7 +280,7 @@ class Run:
             examples=sum(count * stream.size for count, stream in zip(self.turns.counts(), self.streams, strict=False)),
             trainable_parameters=self.trainable,
             history=self.state.history,
-            checkpoints=checkpoints,
+            checkpoints=checkpoints if self.processes.first else {},
             degenerate=degenerate,
         )
 

@@ -27,7 +27,7 @@ from xstilts.tasks.synthetic.draws import RowType, distinct_rows, stream
 from xstilts.tasks.synthetic.languages import ENGLISH, LANGUAGES, Language
 from xstilts.tasks.synthetic.vocabulary import Vocabulary
 
-VERSION = 3
+VERSION = 4
 """Raised when equal arguments give other bytes."""
 RECORD = "synthetic.json"
 

@@ -47,7 +47,7 @@ class Narrator:
 
     def line(self) -> str:
         """A statement, two of them about the same, a question, or two requests for the same."""
-        kind = self.random.choices(("statement", "passage", "question", "session"), (15, 55, 5, 25))[0]
+        kind = self.random.choices(("statement", "passage", "question", "session"), (10, 40, 5, 45))[0]
         match kind:
             case "question":
                 return text(self._question(), self.language)
