@@ -255,6 +255,8 @@ def trainer(bench: Bench, seed: int, *, padded: bool) -> Outcome:
     torch.set_num_threads(bench.threads)
     torch.manual_seed(seed)
     model = XLMRobertaForSequenceClassification.from_pretrained(bench.encoder, num_labels=len(LABELS))
+    for layer in (model.classifier.dense, model.classifier.out_proj):
+        layer.reset_parameters()  # as in our heads and jiant's; transformers' own start is smaller, and learns later
     clock = Clock(bench.clock)
 
     def collate(rows: list[dict[str, Any]]) -> dict[str, torch.Tensor]:

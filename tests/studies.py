@@ -20,7 +20,7 @@ from xstilts.training import init_model
 
 DATASETS = ("mnli", "hellaswag", "xsid", "tatoeba")
 ROWS = {"mnli/train": 120, "mnli/dev": 20, "hellaswag/train": 40, "hellaswag/val": 10, "xsid/train": 60}
-SMALL = {"xnli/dev": 10, "xnli/test": 10, "pawsx/train": 10, "pawsx/dev": 5, "pawsx/test": 5, "squad/train": 10}
+SMALL = {"xnli/dev": 10, "xnli/test": 10, "pawsx/train": 10, "pawsx/dev": 5, "pawsx/test": 5, "squad/train": 40}
 SMALL |= {"squad/dev": 5, "xquad/test": 5, "udpos/train": 10, "udpos/dev": 5, "udpos/test": 5, "text": 200}
 SMALL |= {"xsid/valid": 20, "xsid/test": 20, "tatoeba/test": 20}
 

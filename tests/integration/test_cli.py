@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner, Result
 
 from studies import TinyStudy
@@ -24,11 +25,25 @@ def test_a_study_to_begin_with_is_valid(tmp_path: Path, monkeypatch: pytest.Monk
     assert isinstance(call("init", "study.yaml").exception, UserError), "an existing file is not overwritten"
 
 
-@pytest.mark.parametrize("study", sorted(EXAMPLES.glob("*/study.yaml")), ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("study", sorted(EXAMPLES.glob("*/*.yaml")), ids=lambda path: f"{path.parent.name}/{path.stem}")
 def test_every_example_is_valid(study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     valid = call("validate", study)
     assert valid.exit_code == 0, valid.output
+
+
+def test_the_control_of_the_demo_leaves_out_pretraining_and_nothing_that_its_baseline_has() -> None:
+    study, control = (yaml.safe_load((EXAMPLES / "demo" / f"{name}.yaml").read_text()) for name in ("study", "control"))
+    assert study["spec"].pop("pretraining")
+    for axis in ("recipes", "subsetSeeds", "budgets"):
+        assert axis not in control["spec"]
+        study["spec"].pop(axis)
+    assert control["spec"].pop("sizes") == ["0"]
+    assert "0" in study["spec"].pop("sizes")
+    study["spec"]["training"].pop("intermediate")
+    targets = control["spec"].pop("targets")
+    assert [target for target in study["spec"].pop("targets") if target in targets] == targets
+    assert control["spec"] == study["spec"]
 
 
 def test_the_plan_of_the_published_sweep_counts_what_sharing_saves(

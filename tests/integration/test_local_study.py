@@ -92,7 +92,7 @@ def test_a_second_run_starts_no_stage(undisturbed: Path) -> None:
 def signal_when(workdir: Path, number: signal.Signals, *, manifests: int) -> tuple[int, str]:
     """Starts the study and signals its whole process group as soon as so many stages are done, and others under way."""
     process = subprocess.Popen(
-        COMMAND,
+        ("env", "--default-signal=INT", *COMMAND),  # a shell starts what runs in the background with Ctrl-C ignored
         cwd=workdir,
         env=environment(workdir),
         start_new_session=True,

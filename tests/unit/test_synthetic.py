@@ -2,7 +2,7 @@
 
 import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import replace
 from pathlib import Path
 
@@ -270,6 +270,43 @@ class TestShortCuts:
         for intermediate, target in (("mnli", "xnli"), ("squad_v1", "xquad")):
             trained = {s for rows in read(corpora, intermediate).values() for row in rows for s in sentences(row)}
             assert trained.isdisjoint(s for row in read(corpora, target)["test", "en"] for s in sentences(row))
+
+    @pytest.mark.parametrize("code", ["de", "ru"])
+    def test_words_shared_with_english_tell_few_tags(self, corpora: Path, code: str) -> None:
+        """The demo's first target: punctuation, digits, names and a few words alike, by their most frequent tag."""
+        rows = read(corpora, "udpos")
+        seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for row in rows["train", "en"]:
+            assert isinstance(row, Tagging)
+            for word, tag in zip(row.words, row.tags, strict=True):
+                seen[word.casefold()][tag] += 1
+        majority = sum(seen.values(), Counter()).most_common(1)[0][0]
+        told = [
+            (seen[word.casefold()].most_common(1) or [(majority, 0)])[0][0] == tag
+            for row in rows["test", code]
+            if isinstance(row, Tagging)
+            for word, tag in zip(row.words, row.tags, strict=True)
+        ]
+        assert sum(told) / len(told) < 0.42
+
+    @pytest.mark.parametrize("code", ["de", "ru"])
+    def test_words_shared_with_english_tell_few_intents(self, corpora: Path, code: str) -> None:
+        """The demo's second target: each word votes for the intents of the English rows that have it."""
+        rows = read(corpora, "xsid")
+        seen: defaultdict[str, Counter[str]] = defaultdict(Counter)
+        for row in rows["train", "en"]:
+            assert isinstance(row, IntentAndSlots)
+            for word in {word.casefold() for word in row.words}:
+                seen[word][row.intent] += 1
+        told = []
+        for row in rows["test", code]:
+            assert isinstance(row, IntentAndSlots)
+            votes: Counter[str] = Counter()
+            for found in (seen[word.casefold()] for word in row.words if word.casefold() in seen):
+                for intent, number in found.items():
+                    votes[intent] += number / found.total()  # type: ignore[assignment]
+            told.append(bool(votes) and votes.most_common(1)[0][0] == row.intent)
+        assert sum(told) / len(told) < 0.45
 
     @pytest.mark.parametrize("code", LANGUAGES)
     def test_plain_text_tells_no_evaluation_row(self, corpora: Path, code: str) -> None:

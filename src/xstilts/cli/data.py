@@ -25,11 +25,35 @@ def synthesize(
     seed: int = 0,
     scale: Annotated[float, typer.Option(help="Multiplies the number of rows.")] = 1.0,
     related: Annotated[bool, typer.Option(help="Whether intermediate tasks teach what the targets need.")] = True,
+    language: Annotated[list[str] | None, typer.Option(help="May be repeated; all that there are by default.")] = None,
+    rows: Annotated[
+        list[str] | None, typer.Option(help="SPLIT=NUMBER, such as text=8000 for lines a language; may be repeated.")
+    ] = None,
+    code_switching: Annotated[float, typer.Option(help="Share of code-switched lines of text.")] = 0.5,
 ) -> None:
     """Write small multilingual corpora in the formats of the real ones."""
+    from xstilts.tasks.synthetic import LANGUAGES
     from xstilts.tasks.synthetic import synthesize as write
 
-    write(folder, seed=seed, scale=scale, related=related)
+    write(
+        folder,
+        seed=seed,
+        rows=_rows(rows or []),
+        scale=scale,
+        languages=language or tuple(LANGUAGES),
+        related=related,
+        code_switching=code_switching,
+    )
+
+
+def _rows(options: list[str]) -> dict[str, int]:
+    rows = {}
+    for option in options:
+        split, _, number = option.partition("=")
+        if not number.isdecimal():
+            raise UserError(f"--rows {option!r}: write SPLIT=NUMBER, such as text=8000")
+        rows[split] = int(number)
+    return rows
 
 
 @app.command("import")

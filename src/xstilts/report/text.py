@@ -15,7 +15,8 @@ CAPTION = "± is a 95 % t interval over training seeds; differences are paired w
 
 
 def scores_table(results: Results) -> Group:
-    """A table for each target: English, mean of the other languages, and the difference of that to the baseline.
+    """A table for each target: its headline metric in English, as mean over the other languages, and the difference of
+    that to the baseline; then its other metrics, as means over the other languages.
 
     Trained targets come first, retrieval after; no column averages over targets.
     """
@@ -54,7 +55,7 @@ def _target_table(results: Results, target: Target) -> Table:
     table.add_column("rows", justify="right")
     if budgets:
         table.add_column("budget")
-    for header in ("trials", "English", "other languages", "difference", "p (Holm)"):
+    for header in ("trials", "English", "other languages", "difference", "p (Holm)", *target.metrics[1:]):
         table.add_column(header, justify="right", no_wrap=True)
     for condition in results.planned:
         leading = [condition.recipe, _rows(condition), *([condition.budget] if budgets else [])]
@@ -74,6 +75,10 @@ def _cells(results: Results, target: Target, condition: Condition) -> tuple[str,
         formats.mean(others),
         formats.difference(others),
         formats.p_value(others.adjusted_p_value if others else None),
+        *(
+            formats.mean(results.find(condition, target=target.name, metric=metric, scope=OTHER_LANGUAGES))
+            for metric in target.metrics[1:]
+        ),
     )
 
 

@@ -50,19 +50,13 @@ def run_together(request: StageRequest, runner: StageRunner) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs torchrun; its exit code is 1 whatever happened, which tells an engine nothing."""
-    from torch.distributed.elastic.multiprocessing.api import SignalException
-    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
-    from torch.distributed.run import parse_args, run
+    """torchrun's own exit code is 1 whatever happened, which tells an engine nothing."""
+    from xstilts.training.distributed import launch
 
-    try:
-        run(parse_args(arguments))  # type: ignore[no-untyped-call]
-    except SignalException:
+    code = launch(arguments)
+    if code is None:
         return ExitCode.PREEMPTED
-    except ChildFailedError as error:
-        _, failure = error.get_first_failure()
-        return failure.exitcode if failure.exitcode > 0 else ExitCode.FAILED
-    return ExitCode.SUCCEEDED
+    return code if code >= 0 else ExitCode.FAILED  # below 0: by a signal
 
 
 if __name__ == "__main__":

@@ -14,7 +14,10 @@ from typing import Any, TypeVar
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.distributed.elastic.multiprocessing.api import SignalException
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.fsdp import fully_shard, register_fsdp_forward_method
+from torch.distributed.run import parse_args, run
 from torch.distributed.tensor import DTensor, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 from transformers import PreTrainedModel
@@ -146,3 +149,15 @@ def fitted(value: Tensor, like: Tensor) -> Tensor:
     if isinstance(like, DTensor) and value.shape == like.shape:
         return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
     return value
+
+
+def launch(arguments: Sequence[str] | None) -> int | None:
+    """Runs torchrun: exit code of the process that failed first, 0 if none did, None if all were stopped by a signal."""
+    try:
+        run(parse_args(arguments))  # type: ignore[no-untyped-call]
+    except SignalException:
+        return None
+    except ChildFailedError as error:
+        _, failure = error.get_first_failure()
+        return int(failure.exitcode)
+    return 0

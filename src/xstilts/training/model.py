@@ -16,6 +16,7 @@ from transformers import PreTrainedModel
 from xstilts.api.base import Model
 from xstilts.core.errors import CoverageError, UserError
 from xstilts.training.batches import Batch
+from xstilts.training.dropout import replace_dropout
 from xstilts.training.encoders import LANGUAGE_MODEL, load_encoder, save_encoder
 from xstilts.training.folders import replacing
 from xstilts.training.heads import HEADS, Head, HeadSpec
@@ -60,6 +61,7 @@ class MultiTaskModel(nn.Module):
         self.prefix = Prefix(encoder, prefix_length) if prefix_length else None
         if self.prefix:
             encoder.requires_grad_(False)
+        replace_dropout(self)
 
     def head(self, task: int) -> Head:
         head = self.heads[task]

@@ -17,6 +17,7 @@ from torch.nn.functional import linear, scaled_dot_product_attention
 from transformers import PreTrainedModel
 
 from xstilts.training.batches import Batch
+from xstilts.training.dropout import dropout
 from xstilts.training.prefix import Prefix, prepended
 
 Places = Tensor | slice
@@ -88,17 +89,22 @@ def _attention(module: Any, states: Tensor, batch: Batch, prefix: Tensor | None)
         mask = rectangle.mask
         if prefix is not None:
             key, value, mask = prepended(prefix, key, value, rectangle)
-        context = scaled_dot_product_attention(
-            query,
-            key,
-            value,
-            attn_mask=mask,
-            dropout_p=module.dropout.p if module.training else 0.0,
-            scale=module.scaling,
-        )
+        p = module.dropout.p if module.training else 0.0
+        attend = _attend if p and query.device.type == "cpu" else scaled_dot_product_attention
+        context = attend(query, key, value, attn_mask=mask, dropout_p=p, scale=module.scaling)
         contexts.append(context.transpose(1, 2).reshape(rectangle.rows * rectangle.width, -1))
     collected: Tensor = _Collect.apply(torch.cat(contexts), batch.cells)
     return collected
+
+
+def _attend(
+    query: Tensor, key: Tensor, value: Tensor, *, attn_mask: Tensor | None, dropout_p: float, scale: float
+) -> Tensor:
+    """Like torch's, which is slow on the CPU where there is dropout. Every row has a token, so no softmax is empty."""
+    scores = (query * scale) @ key.transpose(2, 3)
+    if attn_mask is not None:
+        scores = scores.masked_fill(~attn_mask, -torch.inf)
+    return dropout(torch.softmax(scores, dim=3), dropout_p) @ value
 
 
 class _Spread(torch.autograd.Function):
