@@ -152,7 +152,7 @@ def fitted(value: Tensor, like: Tensor) -> Tensor:
 
 
 def launch(arguments: Sequence[str] | None) -> int | None:
-    """Runs torchrun: exit code of the process that failed first, 0 if none did, None if all were stopped by a signal."""
+    """Runs torchrun: exit code of the process that failed first, 0 if none did, None if a signal stopped all."""
     try:
         run(parse_args(arguments))  # type: ignore[no-untyped-call]
     except SignalException:
