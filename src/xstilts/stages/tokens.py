@@ -72,17 +72,16 @@ def tokens(
 
 def _fetched(bench: Bench, key: str, folder: Path) -> bool:
     """Brings the table from the store, if it is there and whole; what is broken is removed."""
-    try:
-        artifacts.fetch(bench.store, _address(key), folder)
-    except NotFound as error:
-        manifest = artifacts.manifest_key(_address(key))
-        if bench.store.head(manifest):
-            log.warning("tokens %s are made again: %s", key, error)
-            bench.store.delete(manifest)
+    manifest = artifacts.load_manifest(bench.store, _address(key))
+    if manifest is None:
         return False
-    except IntegrityError as error:
+    try:
+        artifacts.fetch(bench.store, manifest, folder)
+    except (NotFound, IntegrityError) as error:
         log.warning("tokens %s are made again: %s", key, error)
         bench.store.delete(artifacts.manifest_key(_address(key)))
+        for file in manifest.files:  # or a blob of the right size and the wrong content would be taken for the new one
+            bench.store.delete(artifacts.blob_key(file.sha256))
         return False
     return True
 
