@@ -145,10 +145,11 @@ def whole(value: Any) -> Any:
 
 
 def fitted(value: Tensor, like: Tensor) -> Tensor:
-    """A whole tensor as the part that `like` has of it, on its device."""
-    if isinstance(like, DTensor) and value.shape == like.shape:
-        return distribute_tensor(value.to(like.device), like.device_mesh, like.placements)
-    return value
+    """A whole tensor as the part that `like` has of it, on its device; one of another shape stays as it is."""
+    if value.shape != like.shape:
+        return value
+    value = value.to(like.device)
+    return distribute_tensor(value, like.device_mesh, like.placements) if isinstance(like, DTensor) else value
 
 
 def launch(arguments: Sequence[str] | None) -> int | None:
