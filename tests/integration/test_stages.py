@@ -11,14 +11,18 @@ import pytest
 
 from studies import TinyStudy, accept_in, start_stage
 from xstilts import acceptance
+from xstilts.core.catalogue import ENGLISH
 from xstilts.core.configs import CONFIGS
 from xstilts.core.errors import ExitCode, IntegrityError, LeaseHeld, Preempted, TrackingUnavailable, ZeroShotError
+from xstilts.core.manifests import DatasetManifest
 from xstilts.core.plan import PlannedStage
 from xstilts.core.results import EvaluationFacts, ScalingFacts, TrainingFacts
 from xstilts.stages.__main__ import main
 from xstilts.stages.bench import Progress
 from xstilts.stages.runner import StageRequest, StageRunner
 from xstilts.store import artifacts, leases
+from xstilts.store.datasets import load_dataset
+from xstilts.store.port import NotFound
 from xstilts.tracking import MemoryTracker, StagePublished, StageRecord
 
 
@@ -65,7 +69,11 @@ def test_a_whole_plan_runs_and_a_second_pass_does_nothing(tiny_study: TinyStudy)
     assert done.published == done.manifests.keys() == tiny_study.plan.stages.keys()
     scores = acceptance.evaluations(tiny_study.plan, done.manifests)
     assert all(
-        0 <= value <= 100 for facts in scores.values() for found in facts.languages for value in found.metrics.values()
+        0 <= value <= 100
+        for facts in scores.values()
+        for checkpoint in facts.checkpoints
+        for found in checkpoint.languages
+        for value in found.metrics.values()
     )
     assert tracker.versions.keys() == {"tiny.baseline", "tiny.mnli", "tiny.mix"}
     before = {entry.key: entry.modified for entry in tiny_study.store.list("")}
@@ -96,8 +104,10 @@ def test_predictions_give_the_scores_again(tiny_study: TinyStudy) -> None:
     runner_of(tiny_study, tracker).run(request_of(tiny_study, stage))
     manifest = artifacts.fetch(tiny_study.store, stage.address, tiny_study.workdir / "scores")
     facts = EvaluationFacts.model_validate(manifest.facts)
-    assert [found.language for found in facts.languages] == ["en", "de", "hi"]
-    for found in facts.languages:
+    assert [scores.checkpoint for scores in facts.checkpoints] == ["averaged", "best", "last"]
+    languages = [found for scores in facts.checkpoints for found in scores.languages]
+    assert [found.language for found in languages] == ["en", "de", "hi"] * 3
+    for found in languages:
         lines = (tiny_study.workdir / "scores" / found.predictions).read_text(encoding="utf-8").splitlines()
         rows = [json.loads(line) for line in lines]
         again = metrics.score(
@@ -245,6 +255,54 @@ def test_what_a_stage_starts_from_is_what_the_stage_before_it_made(tiny_study: T
     assert target.inputs == {"encoder": intermediate.address}
     assert target.config["checkpoint"] == best.name
     assert any(file.path == f"{best.path}/model.safetensors" for file in manifest.files)
+
+
+def stored(tiny: TinyStudy, name: str) -> DatasetManifest:
+    dataset = load_dataset(tiny.store, name)
+    assert dataset
+    return dataset
+
+
+def test_training_and_selection_do_without_any_label_of_a_target_language(tiny_study: TinyStudy) -> None:
+    """All files of other languages are taken out of the store, and everything is trained; evaluation asks for them."""
+    foreign = [
+        (artifacts.blob_key(file.sha256), split.ref.language)
+        for name in ("xsid", "tatoeba")
+        for split in stored(tiny_study, name).splits
+        for file in split.files
+        if split.language != ENGLISH
+    ]
+    assert {language for _, language in foreign} == {"de", "hi"}
+    kept = {key: tiny_study.store.read(key) for key, _ in foreign}
+    for key in kept:
+        tiny_study.store.delete(key)
+    tracker = MemoryTracker()
+    for stage in tiny_study.plan.stages.values():
+        if stage.kind != "evaluation":
+            runner_of(tiny_study, tracker).run(request_of(tiny_study, stage))
+    evaluation = first(tiny_study, "evaluation")
+    with pytest.raises(NotFound):
+        runner_of(tiny_study, tracker).run(request_of(tiny_study, evaluation))
+    for key, data in kept.items():
+        tiny_study.store.put(key, data)
+    runner_of(tiny_study, tracker).run(request_of(tiny_study, evaluation))
+    assert artifacts.load_manifest(tiny_study.store, evaluation.address)
+
+
+def test_the_oracle_takes_the_checkpoint_that_the_labels_of_a_language_favour(tiny_workdir: Path) -> None:
+    tiny = accept_in(tiny_workdir, protocols=["Best", "Oracle"], recipes=[], sizes=["0"])
+    run_all(tiny, MemoryTracker())
+    done = acceptance.observe(tiny.plan, tiny.store, server="any")
+    (facts,) = [f for f in acceptance.evaluations(tiny.plan, done.manifests).values() if f.task == "xsid"]
+    assert [scores.checkpoint for scores in facts.checkpoints] == ["averaged", "best", "last"]
+    assert [choice.language for choice in facts.oracle] == ["en", "de", "hi"]
+    assert [choice.data.split for choice in facts.oracle] == ["dev", "test", "test"], "xSID has no German dev set here"
+    for choice in facts.oracle:
+        assert choice.scores.keys() == {"averaged", "best", "last"}
+        assert choice.scores[choice.checkpoint] == max(choice.scores.values())
+    oracle = facts.of("oracle")
+    assert oracle
+    assert [entry.language for entry in oracle.languages] == ["en", "de", "hi"]
 
 
 @pytest.fixture

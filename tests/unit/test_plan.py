@@ -196,7 +196,10 @@ def test_one_pretraining_is_the_base_of_every_trial() -> None:
     assert [ref["language"] for ref in stage.config["text"]["data"]] == ["de", "en"]  # type: ignore[attr-defined]
     assert all(trial.pretraining == stage.address in trial.stages for trial in planned.trials)
     users = [other for other in planned.stages.values() if other.inputs.get("encoder") == stage.address]
-    assert {user.config["checkpoint"] for user in users} == {"last"}
+    assert {str(user.config.get("checkpoint", user.config.get("checkpoints"))) for user in users} == {
+        "last",
+        "['last']",
+    }
     assert {user.kind for user in users} == {"intermediate-training", "target-training", "evaluation"}
     assert not any(planned.model in other.inputs.values() for other in planned.stages.values() if other != stage)
     assert planned.naive["pretraining"] == 1

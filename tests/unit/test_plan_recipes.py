@@ -70,7 +70,9 @@ MNLI_TWICE = {"intermediate": {"perTask": [{"name": "mnli", "gradientAccumulatio
         pytest.param(study(), study(training={"intermediate": {"prefixLength": 8}}), {}, set(), id="in neither phase"),
         pytest.param(study(), study(training=PREFIX), {}, ALL_TARGETS, id="a prefix trains the targets again"),
         pytest.param(study(training=PREFIX), study(training={"target": {"tuning": "Prefix", "prefixLength": 8}}), {}, ALL_TARGETS, id="its length matters"),
-        pytest.param(study(), study(training={"target": {"selection": "Averaged"}}), {}, ALL_EVALUATIONS, id="averaged targets are only evaluated again"),
+        pytest.param(study(), study(training={"target": {"selection": "Averaged"}}), {}, set(), id="another headline selection of targets runs nothing"),
+        pytest.param(study(), study(protocols=["Best"]), {}, ALL_EVALUATIONS, id="fewer protocols evaluate fewer checkpoints"),
+        pytest.param(study(protocols=["Best"]), study(protocols=["Best", "Oracle"]), {}, ALL_EVALUATIONS, id="the oracle evaluates again, and trains nothing"),
         pytest.param(study(), study(training={"intermediate": {"selection": "Averaged"}}), {}, BELOW_INTERMEDIATES, id="averaged encoders are handed over without training them again"),
     ],
 )  # fmt: skip

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from xstilts.api.access import EngineSpec, SecretRef, StoreSpec, TrackingSpec
 from xstilts.api.base import DecimalString, Model
-from xstilts.api.training import PretrainingSettings, RetrievalSettings, TrainingSettings, Tuning
+from xstilts.api.training import PretrainingSettings, RetrievalSettings, SelectionProtocol, TrainingSettings, Tuning
 
 API_VERSION: Literal["xstilts.dev/v1alpha1"] = "xstilts.dev/v1alpha1"
 BASELINE = "baseline"
@@ -316,6 +316,11 @@ class StudySpec(Model):
     """The published epochs of each task where empty; an axis of the study where there are several."""
     targets: tuple[TargetRef, ...] = Field(min_length=1, max_length=64)
     training: TrainingSpec = TrainingSpec()
+    protocols: tuple[SelectionProtocol, ...] = Field(
+        (SelectionProtocol.LAST, SelectionProtocol.BEST, SelectionProtocol.AVERAGED), min_length=1, max_length=4
+    )
+    """Selections whose scores stand side by side; curves and tests are of the one that the phase's `selection` names.
+    Oracle reads labels of target languages, and so is there only when it is asked for."""
     store: StoreSpec
     tracking: TrackingSpec
     engine: EngineSpec = EngineSpec()
@@ -340,7 +345,7 @@ class StudySpec(Model):
     def _axes(self) -> Sequence[tuple[str, Sequence[Any]]]:
         own = [(f"recipes[{i}].sizes", recipe.sizes) for i, recipe in enumerate(self.recipes) if recipe.sizes]
         axes = [("sizes", self.sizes), ("subsetSeeds", self.subset_seeds), ("seeds", self.seeds)]
-        return [*axes, ("budgets", self.budgets), *own]
+        return [*axes, ("budgets", self.budgets), ("protocols", self.protocols), *own]
 
 
 class Metadata(Model):

@@ -22,6 +22,20 @@ class Selection(StrEnum):
     AVERAGED = "Averaged"  # mean of the weights at each tenth of the steps (Schmidt et al. 2023, arXiv 2305.16834)
 
 
+class SelectionProtocol(StrEnum):
+    """How the checkpoint whose scores are shown was selected: as in `Selection`, or by labels of the target language.
+
+    Oracle takes in each language, of the checkpoints last, best and averaged, the one with the highest headline metric
+    on that language's own dev set, or on its test set where it has no other: no result of zero-shot transfer, but a
+    bound of what selection could gain (Keung et al. 2020).
+    """
+
+    LAST = "Last"
+    BEST = "Best"
+    AVERAGED = "Averaged"
+    ORACLE = "Oracle"
+
+
 class Tuning(StrEnum):
     """What is trained of the encoder.
 

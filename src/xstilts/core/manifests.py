@@ -100,4 +100,9 @@ class ArtifactManifest(Model):
     @property
     def content_digest(self) -> str:
         """Of the files alone: equal for two runs that produced the same bytes."""
-        return digest([(file.path, file.sha256) for file in self.files])
+        return self.content_below("")
+
+    def content_below(self, folder: str) -> str:
+        """The same of the files whose paths begin with `folder`, which is no part of it."""
+        below = (file for file in self.files if file.path.startswith(folder))
+        return digest([(file.path.removeprefix(folder), file.sha256) for file in below])

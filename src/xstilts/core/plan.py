@@ -2,6 +2,8 @@
 
 from functools import cached_property
 
+from pydantic import Field
+
 from xstilts.api.base import Model
 from xstilts.api.study import BASELINE, Budget, StageKind
 from xstilts.core.keys import digest, stage_address
@@ -99,6 +101,10 @@ class Plan(Model):
     experiment: str
     model: str
     """Address of the base encoder."""
+    protocols: tuple[str, ...] = ()
+    """Selections that results are shown for: `last`, `best`, `averaged`, `oracle`."""
+    selected: dict[str, str] = Field(default_factory=dict)
+    """Target to the one of `protocols` that its headline scores come from."""
     trials: tuple[Trial, ...]
     stages: dict[str, PlannedStage]
     """By address, each after the stages that it depends on."""

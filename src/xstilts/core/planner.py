@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from xstilts.api.study import BASELINE, FULL, PRETRAINING, Budget, Recipe, StageKind, Study, TargetRef, TaskRef
 from xstilts.api.training import TrainingSettings, Tuning
 from xstilts.core import cost
-from xstilts.core.catalogue import TaskKind, TaskSpec
+from xstilts.core.catalogue import TaskSpec
 from xstilts.core.configs import (
     BASE_CHECKPOINT,
     EvaluationConfig,
@@ -27,6 +27,7 @@ from xstilts.core.configs import (
 from xstilts.core.errors import UserError
 from xstilts.core.keys import model_address, stage_address, stage_key
 from xstilts.core.plan import NotApplicable, Plan, PlannedStage, Point, Trial
+from xstilts.core.results import ORACLE
 from xstilts.core.sampling import apportion, mixture_weights
 from xstilts.core.scaling import resolve_size
 from xstilts.core.world import Lookup, TrainingData, World
@@ -42,6 +43,8 @@ def plan(study: Study, world: World) -> Plan:
 
 
 _LAST = "last"
+_KEPT = ("averaged", "best", "last")
+"""Checkpoints of a training stage on tasks."""
 
 
 class _Base(NamedTuple):
@@ -75,6 +78,8 @@ class _Planner:
             study=self.study.metadata.name,
             experiment=self.study.experiment,
             model=self._model,
+            protocols=self._protocols(),
+            selected={target.name: self._selected(i) for i, target in enumerate(self.study.spec.targets)},
             trials=trials,
             stages=self.stages,
             not_applicable=tuple(self.not_applicable),
@@ -130,7 +135,7 @@ class _Planner:
         """Stages when each wanted (recipe, size, subset seed, seed, budget, target) has a pipeline of its own."""
         spec = self.study.spec
         targets = len(spec.targets)
-        trained = sum(self.lookup.target(i).kind is not TaskKind.RETRIEVAL for i in range(targets))
+        trained = sum(self.lookup.target(i).train is not None for i in range(targets))
         left_out = {(entry.recipe, entry.size) for entry in self.not_applicable}
         cells = [
             size
@@ -147,6 +152,25 @@ class _Planner:
             "target-training": len(cells) * repeats * trained,
             "evaluation": len(cells) * repeats * targets,
         }
+
+    # ---- selection
+
+    def _protocols(self) -> tuple[str, ...]:
+        """Those asked for, and those that headline scores come from."""
+        asked = [protocol.lower() for protocol in self.study.spec.protocols]
+        return tuple(dict.fromkeys([*asked, *(self._selected(i) for i in range(len(self.study.spec.targets)))]))
+
+    def _selected(self, i: int) -> str:
+        """Of the phase that makes the encoder which is evaluated."""
+        spec, training = self.lookup.target(i), self.study.spec.training
+        if spec.train is None:
+            return training.intermediate.selection.lower()
+        return training.target.resolve(task=spec.name, recipe=spec.settings).selection.lower()
+
+    def _checkpoints(self) -> tuple[str, ...]:
+        """What is evaluated of a training stage: the oracle selects among all that are kept."""
+        protocols = set(self._protocols())
+        return _KEPT if ORACLE in protocols else tuple(name for name in _KEPT if name in protocols)
 
     # ---- before all trials
 
@@ -189,12 +213,11 @@ class _Planner:
         evaluations: dict[str, str] = {}
         for i, target in enumerate(self.study.spec.targets):
             spec = self.lookup.target(i)
-            if spec.kind is TaskKind.RETRIEVAL:
-                evaluations[target.name] = self._evaluation(point, i, target, encoder, checkpoint)
-            else:
-                trained, best = self._target(point, i, target, encoder, checkpoint)
-                trainings[target.name] = trained
-                evaluations[target.name] = self._evaluation(point, i, target, trained, best)
+            evaluated, checkpoints = encoder, self._checkpoints() if intermediate else (checkpoint,)
+            if spec.train:
+                evaluated = trainings[target.name] = self._target(point, i, target, encoder, checkpoint)
+                checkpoints = self._checkpoints()
+            evaluations[target.name] = self._evaluation(point, i, target, evaluated, checkpoints)
         return Trial(
             point=point,
             pretraining=None if base.address == self._model else base.address,
@@ -275,7 +298,7 @@ class _Planner:
             mask_probability=mlm.mask_probability,
         )
 
-    def _target(self, point: Point, i: int, target: TargetRef, encoder: str, checkpoint: str) -> tuple[str, str]:
+    def _target(self, point: Point, i: int, target: TargetRef, encoder: str, checkpoint: str) -> str:
         spec = self.lookup.target(i)
         settings = self.study.spec.training.target.resolve(task=spec.name, recipe=spec.settings)
         data = self.lookup.target_data(i)
@@ -288,7 +311,7 @@ class _Planner:
             seed=point.seed,
             settings=_own(settings, "gradient_accumulation"),
         )
-        address = self._stage(
+        return self._stage(
             "target-training",
             config,
             {"encoder": encoder},
@@ -296,26 +319,30 @@ class _Planner:
             examples=cost.examples(budget, rows=data.train.rows, tasks=tasks, settings=settings),
             max_length=settings.max_length,
         )
-        return address, _selected(settings)
 
-    def _evaluation(self, point: Point, i: int, target: TargetRef, encoder: str, checkpoint: str) -> str:
+    def _evaluation(self, point: Point, i: int, target: TargetRef, encoder: str, checkpoints: tuple[str, ...]) -> str:
         spec = self.lookup.target(i)
         splits = self.lookup.test_splits(i)
+        oracle = ORACLE in self._protocols() and len(checkpoints) > 1
+        tuned = spec.train is None and spec.dev is not None
+        dev = self.lookup.dev_splits(i) if oracle or tuned else []
         settings = self.study.spec.training.target.resolve(task=spec.name, recipe=spec.settings)
         config = EvaluationConfig(
             task=spec.name,
             task_version=spec.version,
             data=tuple(split.ref for split in splits),
-            checkpoint=checkpoint,
+            dev=tuple(split.ref for split in dev),
+            oracle=oracle,
+            checkpoints=checkpoints,
             settings=InferenceSettings(
                 max_length=settings.max_length,
                 doc_stride=settings.doc_stride,
                 precision=settings.precision,
                 threads=settings.threads,
             ),
-            retrieval=target.retrieval if spec.kind is TaskKind.RETRIEVAL else None,
+            retrieval=None if spec.train else target.retrieval,
         )
-        examples = sum(split.rows for split in splits)
+        examples = sum({split.ref: split.rows for split in (*splits, *dev)}.values()) * len(checkpoints)
         return self._stage(
             "evaluation", config, {"encoder": encoder}, point.recipe, examples=examples, max_length=settings.max_length
         )

@@ -3,6 +3,9 @@
 from xstilts.api.base import Model
 from xstilts.core.manifests import SplitRef
 
+ORACLE = "oracle"
+"""Stands for a checkpoint where each language has its own."""
+
 
 class SubsetFacts(Model):
     """One task's share of a data-scaling result."""
@@ -74,15 +77,49 @@ class LanguageScores(Model):
     """Path of the JSON lines `{"id", "gold", "prediction"}` in the artifact."""
 
 
-class EvaluationFacts(Model):
-    task: str
-    metric: str
-    """The headline metric."""
+class CheckpointScores(Model):
     checkpoint: str
     """`last`, `best`, `averaged`, or `base` for an encoder that no stage trained."""
     step: int = 0
     """Optimizer step of that checkpoint."""
     languages: tuple[LanguageScores, ...]
+
+
+class OracleChoice(Model):
+    """The checkpoint that the labels of a language select."""
+
+    language: str
+    data: SplitRef
+    """What it was selected by."""
+    scores: dict[str, float]
+    """Headline metric there by checkpoint."""
+    checkpoint: str
+    """The highest of them; the first by name among equals."""
+
+
+class EvaluationFacts(Model):
+    task: str
+    metric: str
+    """The headline metric."""
+    checkpoints: tuple[CheckpointScores, ...]
+    """By name."""
+    oracle: tuple[OracleChoice, ...] = ()
+
+    def of(self, protocol: str) -> CheckpointScores | None:
+        """Scores under `last`, `best`, `averaged` or `oracle`; None if they were not asked for.
+
+        An encoder of which there is only one checkpoint has the same under all protocols.
+        """
+        by_name = {scores.checkpoint: scores for scores in self.checkpoints}
+        if len(by_name) == 1:
+            return self.checkpoints[0]
+        if protocol != ORACLE:
+            return by_name.get(protocol)
+        chosen = {choice.language: by_name[choice.checkpoint] for choice in self.oracle}
+        languages = tuple(
+            entry for language, scores in chosen.items() for entry in scores.languages if entry.language == language
+        )
+        return CheckpointScores(checkpoint=ORACLE, languages=languages) if languages else None
 
 
 class Publication(Model):

@@ -93,6 +93,16 @@ class Lookup:
             raise UserError(f"spec.{path}: {self._lacks(dataset, spec.test.split)} in any language of {spec.name!r}")
         return [split for split in found if split]
 
+    def dev_splits(self, i: int) -> list[Split]:
+        """For each of `test_splits` the same data set's dev split in that language; itself where there is none."""
+        spec = self.target(i)
+        return [self._dev_split(i, spec, test) for test in self.test_splits(i)]
+
+    def _dev_split(self, i: int, spec: TaskSpec, test: Split) -> Split:
+        if spec.train is None and spec.dev:  # without it there is no threshold
+            return self._split(f"targets[{i}].languages", spec.dev, test.language)
+        return self.world.datasets[test.dataset].find("dev", test.language) or test
+
     def _text(self, path: str, field: str, name: str, asked: Sequence[str] | None) -> list[Split]:
         source = Source(name, TEXT_SPLIT)
         dataset = self._dataset(f"{path}.{field}", source)

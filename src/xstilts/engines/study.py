@@ -143,8 +143,9 @@ def _trial_record(planned: Plan, trial: Trial, facts: Mapping[str, EvaluationFac
     budget = point.budget
     scores: dict[str, float] = {}
     for target, address in trial.evaluations.items():
-        if found := facts.get(address):
-            values = {language.language: language.metrics[found.metric] for language in found.languages}
+        found = facts.get(address)
+        if found and (selected := found.of(planned.selected[target])):
+            values = {entry.language: entry.metrics[found.metric] for entry in selected.languages}
             scores |= {f"{target}/{found.metric}/{language}": value for language, value in values.items()}
             scores[f"{target}/{found.metric}/mean"] = sum(values.values()) / len(values)
     return TrialRecord(

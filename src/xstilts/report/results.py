@@ -29,6 +29,10 @@ class Target:
     """All metrics, the headline first."""
     languages: tuple[str, ...]
     """English first where it is evaluated."""
+    protocol: str
+    """How the checkpoints of the headline scores were selected."""
+    protocols: tuple[str, ...]
+    """All selections that were evaluated, in the order of the plan."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -75,13 +79,15 @@ class Results:
         """Trials with all their results."""
         return len(self.plan.trials) - len({missing.trial for missing in self.missing})
 
-    def find(self, condition: Condition, *, target: str, metric: str | None, scope: str) -> Summary | None:
-        """The summary, or None where nothing was measured."""
-        return self._index.get((condition, target, metric, scope))
+    def find(
+        self, condition: Condition, *, target: str, metric: str | None, scope: str, protocol: str | None = None
+    ) -> Summary | None:
+        """The summary, of the headline's protocol unless another is named; None where nothing was measured."""
+        return self._index.get((condition, target, metric, protocol or self.plan.selected[target], scope))
 
     @cached_property
-    def _index(self) -> Mapping[tuple[Condition, str, str | None, str], Summary]:
-        return {(s.condition, s.target, s.metric, s.scope): s for s in self.summaries}
+    def _index(self) -> Mapping[tuple[Condition, str, str | None, str, str], Summary]:
+        return {(s.condition, s.target, s.metric, s.protocol, s.scope): s for s in self.summaries}
 
 
 def collect(
@@ -142,11 +148,11 @@ def _documents(entries: Sequence[Any]) -> list[dict[str, Any]]:
 
 def _targets(plan: Plan, scores: tuple[Score, ...]) -> tuple[Target, ...]:
     trained = {name: name in trial.trainings for trial in plan.trials for name in trial.evaluations}
-    targets = [_target(name, trained[name], [s for s in scores if s.target == name]) for name in trained]
+    targets = [_target(plan, name, trained[name], [s for s in scores if s.target == name]) for name in trained]
     return tuple(sorted(targets, key=lambda target: not target.trained))
 
 
-def _target(name: str, trained: bool, scores: list[Score]) -> Target:
+def _target(plan: Plan, name: str, trained: bool, scores: list[Score]) -> Target:
     headline = next((score.metric for score in scores if score.headline), None)
     metrics = dict.fromkeys(score.metric for score in scores)
     languages = dict.fromkeys(score.language for score in scores)
@@ -156,6 +162,8 @@ def _target(name: str, trained: bool, scores: list[Score]) -> Target:
         metric=headline,
         metrics=tuple(sorted(metrics, key=lambda metric: metric != headline)),
         languages=tuple(sorted(languages, key=lambda language: language != ENGLISH)),
+        protocol=plan.selected[name],
+        protocols=tuple(dict.fromkeys(score.protocol for score in scores)),
     )
 
 

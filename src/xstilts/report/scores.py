@@ -52,8 +52,14 @@ class Score:
     """A percentage."""
     examples: int
     """Evaluated examples."""
+    protocol: str
+    """How the checkpoint was selected: `last`, `best` (on English dev data), `averaged`, or `oracle`, which knows
+    labels of the language and is no result of zero-shot transfer."""
+    selected: bool
+    """Whether the study's headline scores are of this protocol."""
     checkpoint: str
-    """`last`, `best` (on English dev data), `averaged`, or `base`."""
+    """`last`, `best`, `averaged`, or `base` for an encoder that no stage trained, which has the same scores under all
+    protocols; `oracle` where each language has its own."""
     evaluation: str
     """Address of the stage that measured it; trials may share one."""
 
@@ -79,7 +85,7 @@ def read_scores(plan: Plan, facts: Mapping[str, EvaluationFacts]) -> Iterator[Sc
     for trial in plan.trials:
         for target, address in trial.evaluations.items():
             if address in facts:
-                yield from _scores_of(trial, target, address, facts[address])
+                yield from _scores_of(plan, trial, target, address, facts[address])
 
 
 def scores_csv(scores: tuple[Score, ...]) -> str:
@@ -91,27 +97,32 @@ def scores_csv(scores: tuple[Score, ...]) -> str:
     return text.getvalue()
 
 
-def _scores_of(trial: Trial, target: str, address: str, facts: EvaluationFacts) -> Iterator[Score]:
+def _scores_of(plan: Plan, trial: Trial, target: str, address: str, facts: EvaluationFacts) -> Iterator[Score]:
     condition = Condition.of(trial.point)
-    for entry in facts.languages:
-        if facts.metric not in entry.metrics:
-            raise IntegrityError(
-                f"{address}: language {entry.language!r} has no metric {facts.metric!r}, only "
-                f"{sorted(entry.metrics)}; delete the stage's manifest and evaluate again"
-            )
-        for metric, value in entry.metrics.items():
-            yield Score(
-                trial=trial.name,
-                **asdict(condition),
-                subset_seed=trial.point.subset_seed,
-                seed=trial.point.seed,
-                target=target,
-                trained=target in trial.trainings,
-                language=entry.language,
-                metric=metric,
-                headline=metric == facts.metric,
-                value=value,
-                examples=entry.rows,
-                checkpoint=facts.checkpoint,
-                evaluation=address,
-            )
+    for protocol in plan.protocols:
+        if (found := facts.of(protocol)) is None:
+            continue
+        for entry in found.languages:
+            if facts.metric not in entry.metrics:
+                raise IntegrityError(
+                    f"{address}: language {entry.language!r} has no metric {facts.metric!r}, only "
+                    f"{sorted(entry.metrics)}; delete the stage's manifest and evaluate again"
+                )
+            for metric, value in entry.metrics.items():
+                yield Score(
+                    trial=trial.name,
+                    **asdict(condition),
+                    subset_seed=trial.point.subset_seed,
+                    seed=trial.point.seed,
+                    target=target,
+                    trained=target in trial.trainings,
+                    language=entry.language,
+                    metric=metric,
+                    headline=metric == facts.metric,
+                    value=value,
+                    examples=entry.rows,
+                    protocol=protocol,
+                    selected=protocol == plan.selected[target],
+                    checkpoint=found.checkpoint,
+                    evaluation=address,
+                )

@@ -30,13 +30,15 @@ TRANSFER_GAP = "transfer-gap"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Summary:
-    """One condition, target, metric and scope over all its trials so far."""
+    """One condition, target, metric, selection protocol and scope over all its trials so far."""
 
     condition: Condition
     target: str
     trained: bool
     metric: str
+    protocol: str
     headline: bool
+    """Whether metric and protocol are those of the study's headline scores."""
     scope: str
     """A language, `other-languages` or `transfer-gap`."""
     values: dict[int, tuple[float, ...]]
@@ -50,7 +52,7 @@ class Summary:
     """To the baseline; None for the baseline itself, and where no training seed has both."""
     adjusted_p_value: float | None = None
     """p value of the difference after Holm's correction over all comparisons of a study: every condition and target,
-    headline metric, mean over the other languages. None elsewhere."""
+    headline, mean over the other languages. None elsewhere."""
 
     @property
     def trials(self) -> int:
@@ -91,13 +93,13 @@ class _Series:
         return mean_interval(list(seed_means(by_seed).values()))
 
 
-_Key = tuple[Condition, str, str, str]  # condition, target, metric, scope
+_Key = tuple[Condition, str, str, str, str]  # condition, target, metric, protocol, scope
 
 
 def summarize(scores: Iterable[Score]) -> tuple[Summary, ...]:
-    """One summary for each condition, target, metric and scope that has a value."""
+    """One summary for each condition, target, metric, protocol and scope that has a value."""
     series = _collect_series(scores)
-    baselines: dict[tuple[str, str, str], dict[int, float]] = {
+    baselines: dict[tuple[str, str, str, str], dict[int, float]] = {
         key[1:]: seed_means(entry.values) for key, entry in series.items() if key[0].is_baseline
     }
     return _adjusted([_summary(key, entry, baselines.get(key[1:], {})) for key, entry in series.items()])
@@ -125,27 +127,29 @@ def scopes(by_language: Mapping[str, float]) -> dict[str, float]:
 
 
 def _collect_series(scores: Iterable[Score]) -> dict[_Key, _Series]:
-    runs: dict[tuple[str, str, str], list[Score]] = defaultdict(list)
+    runs: dict[tuple[str, str, str, str], list[Score]] = defaultdict(list)
     for score in scores:
-        runs[score.trial, score.target, score.metric].append(score)
+        runs[score.trial, score.target, score.metric, score.protocol].append(score)
     series: dict[_Key, _Series] = {}
-    for (_, target, metric), run in runs.items():
+    for (_, target, metric, protocol), run in runs.items():
         first = run[0]
         for scope, value in scopes({score.language: score.value for score in run}).items():
-            key = (first.condition, target, metric, scope)
-            entry = series.setdefault(key, _Series(trained=first.trained, headline=first.headline))
+            key = (first.condition, target, metric, protocol, scope)
+            headline = first.headline and first.selected
+            entry = series.setdefault(key, _Series(trained=first.trained, headline=headline))
             entry.add(seed=first.seed, value=value, evaluation=first.evaluation)
     return series
 
 
 def _summary(key: _Key, series: _Series, baseline: Mapping[int, float]) -> Summary:
-    condition, target, metric, scope = key
+    condition, target, metric, protocol, scope = key
     measured = [value for _, value in series.unique.values()]
     return Summary(
         condition=condition,
         target=target,
         trained=series.trained,
         metric=metric,
+        protocol=protocol,
         headline=series.headline,
         scope=scope,
         values={seed: tuple(values) for seed, values in sorted(series.values.items())},

@@ -6,21 +6,26 @@ from rich.text import Text
 
 from xstilts.core.catalogue import ENGLISH
 from xstilts.core.errors import UserError
+from xstilts.core.results import ORACLE
 from xstilts.report import formats
 from xstilts.report.results import Results, Target
 from xstilts.report.scores import Condition
 from xstilts.report.summaries import OTHER_LANGUAGES
 
 CAPTION = "± is a 95 % t interval over training seeds; differences are paired with the baseline by seed."
+ORACLE_CAPTION = "oracle: selected by labels of each language, so no zero-shot result."
 
 
 def scores_table(results: Results) -> Group:
     """A table for each target: its headline metric in English, as mean over the other languages, and the difference of
-    that to the baseline; then its other metrics, as means over the other languages.
+    that to the baseline; then its other metrics, and its headline metric under the other selection protocols, as means
+    over the other languages.
 
     Trained targets come first, retrieval after; no column averages over targets.
     """
-    return Group(*(_target_table(results, target) for target in results.targets), Text(CAPTION, style="dim"))
+    captions = [CAPTION, *([ORACLE_CAPTION] if ORACLE in results.plan.protocols else [])]
+    tables = (_target_table(results, target) for target in results.targets)
+    return Group(*tables, *(Text(caption, style="dim") for caption in captions))
 
 
 def languages_table(results: Results, target: str) -> Group:
@@ -48,14 +53,28 @@ def kind(target: Target) -> str:
     return "trained on English" if target.trained else "retrieval, no training"
 
 
+def other_protocols(target: Target) -> list[str]:
+    """Selections beside that of the headline scores."""
+    return [protocol for protocol in target.protocols if protocol != target.protocol]
+
+
 def _target_table(results: Results, target: Target) -> Table:
     budgets = any(condition.budget for condition in results.planned)
-    table = Table(title=f"{target.name}: {target.metric or 'no result yet'} ({kind(target)})", title_justify="left")
+    title = f"{target.name}: {target.metric or 'no result yet'} ({kind(target)}; {target.protocol} checkpoint)"
+    table = Table(title=title, title_justify="left")
     table.add_column("recipe")
     table.add_column("rows", justify="right")
     if budgets:
         table.add_column("budget")
-    for header in ("trials", "English", "other languages", "difference", "p (Holm)", *target.metrics[1:]):
+    for header in (
+        "trials",
+        "English",
+        "other languages",
+        "difference",
+        "p (Holm)",
+        *target.metrics[1:],
+        *other_protocols(target),
+    ):
         table.add_column(header, justify="right", no_wrap=True)
     for condition in results.planned:
         leading = [condition.recipe, _rows(condition), *([condition.budget] if budgets else [])]
@@ -78,6 +97,14 @@ def _cells(results: Results, target: Target, condition: Condition) -> tuple[str,
         *(
             formats.mean(results.find(condition, target=target.name, metric=metric, scope=OTHER_LANGUAGES))
             for metric in target.metrics[1:]
+        ),
+        *(
+            formats.mean(
+                results.find(
+                    condition, target=target.name, metric=target.metric, scope=OTHER_LANGUAGES, protocol=protocol
+                )
+            )
+            for protocol in other_protocols(target)
         ),
     )
 

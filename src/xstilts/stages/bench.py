@@ -35,6 +35,8 @@ class Encoder(NamedTuple):
     folder: Path
     step: int
     """Optimizer step of the stage that made them; 0 for a base model."""
+    digest: str
+    """Of all files: equal for equal weights."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,8 +90,7 @@ class Bench:
         """The weights of a base model, or of one checkpoint of a training stage."""
         folder = self.scratch / "inputs" / address
         if checkpoint == BASE_CHECKPOINT:
-            artifacts.fetch(self.store, address, folder)
-            return Encoder(folder, 0)
+            return Encoder(folder, 0, artifacts.fetch(self.store, address, folder).content_digest)
         manifest = artifacts.load_manifest(self.store, address)
         facts = TrainingFacts.model_validate(manifest.facts) if manifest else None
         found = next((c for c in facts.checkpoints if c.name == checkpoint), None) if facts else None
@@ -98,7 +99,7 @@ class Bench:
                 f"{address} has no checkpoint {checkpoint!r} that {self.address} could start from; run that stage first"
             )
         artifacts.fetch(self.store, manifest, folder, only=f"{found.path}/")
-        return Encoder(folder / found.path, found.step)
+        return Encoder(folder / found.path, found.step, manifest.content_below(f"{found.path}/"))
 
     # ---- training checkpoints, each epoch of the lease in a store of its own: nothing that stays shares their blobs,
     # and a holder that slept through its takeover cannot touch its successor's

@@ -5,6 +5,7 @@ Everything comes from the manifest, so a stage can be published long after it ra
 
 import time
 from collections.abc import Iterator, Mapping
+from statistics import fmean
 from typing import Any
 
 from xstilts.core.catalogue import name_in
@@ -19,7 +20,7 @@ from xstilts.core.configs import (
 )
 from xstilts.core.keys import canonical_json, digest, stage_address
 from xstilts.core.manifests import ArtifactManifest, SplitRef
-from xstilts.core.results import EvaluationFacts, Publication, ScalingFacts, TrainingFacts
+from xstilts.core.results import CheckpointScores, EvaluationFacts, Publication, ScalingFacts, TrainingFacts
 from xstilts.store.port import ObjectStore
 from xstilts.tracking.port import Tracker
 from xstilts.tracking.records import Checkpoint, CheckpointRef, Context, DatasetUse, Point, Score, StageRecord
@@ -140,7 +141,7 @@ def _checkpoints(store: ObjectStore, manifest: ArtifactManifest, facts: Training
             name=checkpoint.name,
             step=checkpoint.step,
             uri=f"{store.uri}/{address}/{checkpoint.path}",
-            digest=_content(manifest, f"{checkpoint.path}/"),
+            digest=manifest.content_below(f"{checkpoint.path}/"),
             metrics={f"dev/{name}": value for name, value in checkpoint.scores.items()},
         )
         for checkpoint in facts.checkpoints
@@ -156,27 +157,32 @@ def _history(facts: TrainingFacts) -> Iterator[Point]:
 def _evaluation(
     store: ObjectStore, config: EvaluationConfig, manifest: ArtifactManifest, facts: EvaluationFacts
 ) -> dict[str, Any]:
-    uses = {scores.language: _use(store, scores.data, "evaluation") for scores in facts.languages}
-    model = None
-    if facts.checkpoint != BASE_CHECKPOINT:
-        model = CheckpointRef(manifest.inputs["encoder"].rsplit("/", 1)[-1], facts.checkpoint)
-
-    def score(metric: str, value: float, use: DatasetUse | None) -> Score:
-        return Score(metric=f"eval/{metric}", value=value, step=facts.step, model=model, dataset=use)
-
-    scores = [
-        score(metric, value, uses[found.language])
-        for found in facts.languages
-        for metric, value in found.metrics.items()
-    ]
-    headline = [found.metrics[facts.metric] for found in facts.languages]
-    params = {"task": facts.task, "checkpoint": facts.checkpoint, "metric": facts.metric}
+    uses = {ref.language: _use(store, ref, "evaluation") for ref in config.data}
+    names = [scores.checkpoint for scores in facts.checkpoints]
+    params = {"task": facts.task, "checkpoints": ",".join(names), "metric": facts.metric}
     params |= {name: str(value) for name, value in config.settings.document().items()}
     return {
         "params": params,
+        "tags": {f"xstilts.oracle.{choice.language}": choice.checkpoint for choice in facts.oracle},
         "datasets": list(uses.values()),
-        "scores": [*scores, score("macro", sum(headline) / len(headline), None)],
+        "scores": [
+            score
+            for found in facts.checkpoints
+            for score in _scores(found, facts.metric, uses, stage=manifest.inputs["encoder"].rsplit("/", 1)[-1])
+        ],
     }
+
+
+def _scores(found: CheckpointScores, headline: str, uses: Mapping[str, DatasetUse], *, stage: str) -> Iterator[Score]:
+    """Those of a checkpoint's languages, and the mean of the headline metric over them."""
+    model = None if found.checkpoint == BASE_CHECKPOINT else CheckpointRef(stage, found.checkpoint)
+
+    def score(metric: str, value: float, use: DatasetUse | None) -> Score:
+        return Score(metric=f"eval/{metric}", value=value, step=found.step, model=model, dataset=use)
+
+    for entry in found.languages:
+        yield from (score(metric, value, uses[entry.language]) for metric, value in entry.metrics.items())
+    yield score("macro", fmean(entry.metrics[headline] for entry in found.languages), None)
 
 
 def _use(store: ObjectStore, ref: SplitRef, context: Context, **tags: str) -> DatasetUse:
@@ -187,8 +193,3 @@ def _use(store: ObjectStore, ref: SplitRef, context: Context, **tags: str) -> Da
         context=context,
         tags={"language": ref.language, **tags},
     )
-
-
-def _content(manifest: ArtifactManifest, prefix: str) -> str:
-    files: Mapping[str, str] = {file.path: file.sha256 for file in manifest.files if file.path.startswith(prefix)}
-    return digest(files)
