@@ -17,7 +17,7 @@ from xstilts.core.errors import IntegrityError, UserError
 from xstilts.core.keys import model_address
 from xstilts.core.manifests import SplitRef
 from xstilts.core.plan import NotApplicable, Plan, PlannedStage, Point, Trial
-from xstilts.core.results import CheckpointScores, EvaluationFacts, LanguageScores, OracleChoice, TrainingFacts
+from xstilts.core.results import CheckpointScores, EvaluationFacts, LanguageScores, TrainingFacts
 from xstilts.report import text
 from xstilts.report.html import render_html
 from xstilts.report.results import Results
@@ -419,16 +419,10 @@ def with_protocols(plan: Plan) -> tuple[Plan, dict[str, EvaluationFacts]]:
             facts[address] = EvaluationFacts(
                 task=target,
                 metric=METRICS[target],
-                checkpoints=tuple(scores_of(name, target, values.__getitem__) for name, values in by_name.items()),
-                oracle=tuple(
-                    OracleChoice(
-                        language=language,
-                        data=SplitRef(dataset=target, split="dev", language=language, digest="e" * 32),
-                        scores={name: values[language] for name, values in by_name.items()},
-                        checkpoint=max(by_name, key=lambda name, language=language: by_name[name][language]),
-                    )
-                    for language in LANGUAGES[target]
-                    if len(names) > 1
+                checkpoints=tuple(
+                    scores.model_copy(update={"dev": scores.languages if len(names) > 1 else ()})
+                    for name, values in by_name.items()
+                    for scores in [scores_of(name, target, values.__getitem__)]
                 ),
             )
     return plan, facts

@@ -83,18 +83,8 @@ class CheckpointScores(Model):
     step: int = 0
     """Optimizer step of that checkpoint."""
     languages: tuple[LanguageScores, ...]
-
-
-class OracleChoice(Model):
-    """The checkpoint that the labels of a language select."""
-
-    language: str
-    data: SplitRef
-    """What it was selected by."""
-    scores: dict[str, float]
-    """Headline metric there by checkpoint."""
-    checkpoint: str
-    """The highest of them; the first by name among equals."""
+    dev: tuple[LanguageScores, ...] = ()
+    """The same languages on what the oracle selects by; empty where nobody asked for it."""
 
 
 class EvaluationFacts(Model):
@@ -103,7 +93,6 @@ class EvaluationFacts(Model):
     """The headline metric."""
     checkpoints: tuple[CheckpointScores, ...]
     """By name."""
-    oracle: tuple[OracleChoice, ...] = ()
 
     def of(self, protocol: str) -> CheckpointScores | None:
         """Scores under `last`, `best`, `averaged` or `oracle`; None if they were not asked for.
@@ -115,11 +104,20 @@ class EvaluationFacts(Model):
             return self.checkpoints[0]
         if protocol != ORACLE:
             return by_name.get(protocol)
-        chosen = {choice.language: by_name[choice.checkpoint] for choice in self.oracle}
+        chosen = self.oracle()
         languages = tuple(
-            entry for language, scores in chosen.items() for entry in scores.languages if entry.language == language
+            next(entry for entry in by_name[checkpoint].languages if entry.language == language)
+            for language, checkpoint in chosen.items()
         )
-        return CheckpointScores(checkpoint=ORACLE, languages=languages) if languages else None
+        return CheckpointScores(checkpoint=ORACLE, languages=languages) if chosen else None
+
+    def oracle(self) -> dict[str, str]:
+        """By language the checkpoint with the highest headline metric on `dev`, of equals the first by name."""
+        scores: dict[str, dict[str, float]] = {}
+        for found in self.checkpoints:
+            for entry in found.dev:
+                scores.setdefault(entry.language, {})[found.checkpoint] = entry.metrics[self.metric]
+        return {language: max(sorted(by_name), key=by_name.__getitem__) for language, by_name in scores.items()}
 
 
 class Publication(Model):

@@ -11,7 +11,7 @@ from xstilts import metrics
 from xstilts.api.training import TrainingSettings
 from xstilts.core.configs import EvaluationConfig
 from xstilts.core.manifests import SplitRef
-from xstilts.core.results import CheckpointScores, EvaluationFacts, LanguageScores, OracleChoice
+from xstilts.core.results import CheckpointScores, EvaluationFacts, LanguageScores
 from xstilts.stages.bench import Bench, Progress
 from xstilts.tasks import registry
 from xstilts.tasks.definitions import Task
@@ -29,75 +29,64 @@ def run(config: EvaluationConfig, inputs: Mapping[str, str], bench: Bench) -> Ev
     for number, name in enumerate(config.checkpoints, 1):
         checkpoints.append(work.scores(name, encoder=inputs["encoder"]))
         bench.report(Progress(number, len(config.checkpoints), name))
-    return EvaluationFacts(
-        task=work.task.name,
-        metric=work.task.spec.metric,
-        checkpoints=tuple(checkpoints),
-        oracle=tuple(work.choice(language) for language in work.dev),
-    )
+    return EvaluationFacts(task=work.task.name, metric=work.task.spec.metric, checkpoints=tuple(checkpoints))
 
 
 @dataclass
 class _Evaluation:
-    """The target's examples, and what was found with them so far."""
+    """The target, and what was found so far."""
 
     config: EvaluationConfig
     task: Task
     bench: Bench
-    dev: dict[str, SplitRef] = field(default_factory=dict)
-    """By language, what the oracle selects by; empty without one."""
-    dev_scores: dict[str, dict[str, float]] = field(default_factory=dict)
-    """By language and checkpoint, the headline metric there."""
     known: dict[str, CheckpointScores] = field(default_factory=dict)
-    """Scores by the digest of an encoder: the best checkpoint often is the last one too."""
-
-    def __post_init__(self) -> None:
-        if self.config.oracle:
-            self.dev = {ref.language: ref for ref in self.config.dev}
+    """By the digest of an encoder: the best checkpoint often is the last one too."""
 
     def scores(self, checkpoint: str, *, encoder: str) -> CheckpointScores:
         found = self.bench.fetch_encoder(encoder, checkpoint)
         if known := self.known.get(found.digest):
-            for scores in self.dev_scores.values():
-                scores[checkpoint] = scores[known.checkpoint]
             return known.model_copy(update={"checkpoint": checkpoint, "step": found.step})
         predicted = self._predict(found.folder)
         shutil.rmtree(found.folder)  # of a large encoder it is 2 GB
-        languages = tuple(self._scored(ref, predicted[ref.address], checkpoint) for ref in self.config.data)
-        for language, ref in self.dev.items():
-            self.dev_scores.setdefault(language, {})[checkpoint] = self._metrics(ref, predicted[ref.address])[
-                self.task.spec.metric
-            ]
-        self.known[found.digest] = CheckpointScores(checkpoint=checkpoint, step=found.step, languages=languages)
+        scored = {
+            address: self._scored(ref, predicted[address], f"predictions/{checkpoint}")
+            for address, ref in self._splits.items()
+        }
+        self.known[found.digest] = CheckpointScores(
+            checkpoint=checkpoint,
+            step=found.step,
+            languages=tuple(scored[ref.address] for ref in self.config.data),
+            dev=tuple(scored[ref.address] for ref in self._dev),
+        )
         return self.known[found.digest]
 
-    def choice(self, language: str) -> OracleChoice:
-        scores = self.dev_scores[language]
-        best = max(sorted(scores), key=lambda checkpoint: scores[checkpoint])
-        return OracleChoice(language=language, data=self.dev[language], scores=scores, checkpoint=best)
+    @property
+    def _dev(self) -> tuple[SplitRef, ...]:
+        return self.config.dev if self.config.oracle else ()
+
+    @property
+    def _splits(self) -> dict[str, SplitRef]:
+        """All that is predicted, by address; a test split may stand for a dev split that is not there."""
+        return {ref.address: ref for ref in (*self.config.data, *self._dev)}
 
     def _predict(self, model: Path) -> Mapping[str, Sequence["PredictionRow"]]:
-        """By the address of the split: those of `data`, and those of the oracle."""
         from xstilts.training.inference import predict
         from xstilts.training.retrieval import retrieve
 
-        refs = {ref.address: ref for ref in (*self.config.data, *self.dev.values())}
-        examples: dict[str, list[Any]] = {address: list(self.bench.examples(ref)) for address, ref in refs.items()}
+        examples: dict[str, list[Any]] = {
+            address: list(self.bench.examples(ref)) for address, ref in self._splits.items()
+        }
         settings = TrainingSettings(**self.config.settings.model_dump())
         if self.config.retrieval:
             return retrieve(checkpoint=model, examples=examples, retrieval=self.config.retrieval, settings=settings)
         return predict(checkpoint=model, task=self.config.task, examples=examples, settings=settings)
 
-    def _scored(self, ref: SplitRef, rows: Sequence["PredictionRow"], checkpoint: str) -> LanguageScores:
-        path = f"predictions/{checkpoint}/{ref.language}.jsonl"
+    def _scored(self, ref: SplitRef, rows: Sequence["PredictionRow"], folder: str) -> LanguageScores:
+        path = f"{folder}/{ref.split}.{ref.language}.jsonl"
         _write(self.bench.folder / path, rows)
-        return LanguageScores(
-            language=ref.language, data=ref, rows=len(rows), metrics=self._metrics(ref, rows), predictions=path
-        )
-
-    def _metrics(self, ref: SplitRef, rows: Sequence["PredictionRow"]) -> dict[str, float]:
         gold, predictions = [row.gold for row in rows], [row.prediction for row in rows]
-        return metrics.score(self.task.kind, gold, predictions, rules=self.task.rules, language=ref.language)
+        scores = metrics.score(self.task.kind, gold, predictions, rules=self.task.rules, language=ref.language)
+        return LanguageScores(language=ref.language, data=ref, rows=len(rows), metrics=scores, predictions=path)
 
 
 def _write(file: Path, rows: Sequence["PredictionRow"]) -> None:

@@ -163,7 +163,7 @@ def _evaluation(
     params |= {name: str(value) for name, value in config.settings.document().items()}
     return {
         "params": params,
-        "tags": {f"xstilts.oracle.{choice.language}": choice.checkpoint for choice in facts.oracle},
+        "tags": {f"xstilts.oracle.{language}": checkpoint for language, checkpoint in facts.oracle().items()},
         "datasets": list(uses.values()),
         "scores": [
             score
