@@ -60,9 +60,10 @@ def accept(study: Study, store: ObjectStore) -> Plan:
     """Resolves everything from outside, plans, and freezes the plan in the store."""
     planned = plan(study, resolve_world(study, store))
     folder = f"studies/{planned.study}"
-    store.put(f"{folder}/plans/{planned.digest}.json", canonical_json(planned.document()).encode())
+    document = planned.model_dump_json().encode()  # unsorted: stages come after those that they depend on
+    store.put(f"{folder}/plans/{planned.digest}.json", document)
     store.put(f"{folder}/study.json", canonical_json(study.document()).encode())
-    store.put(f"{folder}/plan.json", canonical_json(planned.document()).encode())
+    store.put(f"{folder}/plan.json", document)
     return planned
 
 

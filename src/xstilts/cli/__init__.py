@@ -16,7 +16,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (study.init, study.validate, study.plan, study.run, study.status, study.report):
+for command in (study.init, study.validate, study.plan, study.run, study.status, study.report, study.verify):
     app.command()(command)
 app.add_typer(data.app, name="data")
 app.add_typer(model.app, name="model")

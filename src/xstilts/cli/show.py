@@ -21,6 +21,9 @@ from xstilts.store.port import NotFound, ObjectStore
 
 if TYPE_CHECKING:
     from xstilts import report
+    from xstilts.report.verification import Verification
+
+SHOWN_PROBLEMS = 10
 
 
 def plan(planned: Plan, world: World, done: Done, tokens_per_second: float | None) -> RenderableType:
@@ -77,6 +80,23 @@ def results(found: "report.Results") -> RenderableType:
     from xstilts.report import text
 
     return text.scores_table(found)
+
+
+def verification(found: "Verification") -> RenderableType:
+    """How many numbers of each target agree."""
+    table = Table("target", "numbers", "agree", "evaluations")
+    for target in dict.fromkeys(number.target for number in found.numbers):
+        numbers = [number for number in found.numbers if number.target == target]
+        evaluations = {number.evaluation for number in numbers}
+        table.add_row(target, str(len(numbers)), str(sum(n.agrees for n in numbers)), str(len(evaluations)))
+    return table
+
+
+def problems(found: "Verification") -> str:
+    """What does not agree, the first few in full."""
+    more = len(found.problems) - SHOWN_PROBLEMS
+    rest = [f"and {more} more"] if more > 0 else []
+    return "\n  ".join([f"{len(found.problems)} problems:", *found.problems[:SHOWN_PROBLEMS], *rest])
 
 
 def failures(reasons: Mapping[str, str]) -> str:

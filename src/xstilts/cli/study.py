@@ -1,4 +1,4 @@
-"""`xstilts init | validate | plan | run | status | report`: a study from its file to its report."""
+"""`xstilts init | validate | plan | run | status | report | verify`: a study from its file to its report."""
 
 import signal
 from pathlib import Path
@@ -12,7 +12,7 @@ from xstilts.api.access import EngineType
 from xstilts.api.load import load_study
 from xstilts.api.study import Study
 from xstilts.core import planner
-from xstilts.core.errors import PermanentError, UserError
+from xstilts.core.errors import IntegrityError, PermanentError, UserError
 
 StudyFile = Annotated[Path, typer.Argument(help="The study's YAML file.")]
 ReportFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the report; reports/<study> by default.")]
@@ -127,6 +127,30 @@ def report(file: StudyFile, out: ReportFolder = None) -> None:
     console.print(show.results(finished.results))
     for line in finished.closing_lines:
         console.print(line)
+
+
+def verify(
+    file: StudyFile,
+    out: ReportFolder = None,
+    weights: Annotated[bool, typer.Option(help="Read every checkpoint against its digest too.")] = False,
+) -> None:
+    """Compute every reported number again from stored predictions and gold data, and say where each comes from."""
+    from xstilts.cli import show
+    from xstilts.report import verification
+
+    study = load_study(file)
+    store = acceptance.store_of(study.spec.store)
+    planned = acceptance.load_plan(store, study.metadata.name)
+    manifests = acceptance.observe(planned, store, server=_server(study)).manifests
+    folder = _report_folder(study, out)
+    found = verification.verify(planned, manifests, store, report=folder, weights=weights)
+    table = folder / "verification.csv"
+    table.write_text(verification.verification_csv(found), encoding="utf-8")
+    console = _console()
+    console.print(show.verification(found))
+    console.print(f"Each number with its run, data digest and code version: {table}")
+    if found.problems:
+        raise IntegrityError(show.problems(found))
 
 
 def _server(study: Study) -> str:

@@ -106,8 +106,10 @@ class EvaluationFacts(Model):
             return by_name.get(protocol)
         chosen = self.oracle()
         languages = tuple(
-            next(entry for entry in by_name[checkpoint].languages if entry.language == language)
+            entry
             for language, checkpoint in chosen.items()
+            for entry in by_name[checkpoint].languages
+            if entry.language == language
         )
         return CheckpointScores(checkpoint=ORACLE, languages=languages) if chosen else None
 
