@@ -156,7 +156,8 @@ def _needs(study: Study) -> Iterator[_Need]:
     for ref in [*refs, *study.spec.targets]:
         if spec := _specs().get(ref.name):
             translation = (ref.translation,) if isinstance(ref, TaskRef) and ref.translation else ()
-            for source, languages in ((spec.train, (ENGLISH, *translation)), (spec.dev, (ENGLISH,))):
+            dev_languages = (ENGLISH,) if spec.train else spec.languages
+            for source, languages in ((spec.train, (ENGLISH, *translation)), (spec.dev, dev_languages)):
                 if source:
                     named = Source(ref.data or source.dataset, source.split)
                     yield _Need(named, languages, spec.published_rows.get(source, 0))

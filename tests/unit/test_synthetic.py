@@ -43,6 +43,7 @@ SPLITS = {
     "udpos": {"train": ["en"], "dev": ["en"], "test": list(LANGUAGES)},
     "xsid": {"train": ["en"], "dev": ["en"], "test": list(LANGUAGES)},
     "tatoeba": {"test": [code for code in LANGUAGES if code != "en"]},
+    "bucc2018": {split: [code for code in LANGUAGES if code != "en"] for split in ("dev", "test")},
 }
 
 

@@ -15,6 +15,7 @@ from xstilts.core.errors import UserError
 from xstilts.tasks import datasets, registry
 from xstilts.tasks.examples import (
     Answer,
+    BitextSentence,
     Classification,
     IntentAndSlots,
     MultipleChoice,
@@ -26,6 +27,7 @@ from xstilts.tasks.gold import gold, gold_in_any_language, is_labelled
 
 METRICS = {
     TaskKind.CLASSIFICATION: {"accuracy"},
+    TaskKind.BITEXT_MINING: {"f1"},
     TaskKind.MULTIPLE_CHOICE: {"accuracy"},
     TaskKind.SPAN_EXTRACTION: {"score"},
     TaskKind.TAGGING: {"f1", "accuracy"},
@@ -93,7 +95,8 @@ class TestContract:
             assert not layouts or source.split in yielded
 
     def test_what_is_trained_can_select_a_checkpoint(self, task):
-        assert (task.spec.train is None) == (task.spec.dev is None) == (task.kind is TaskKind.RETRIEVAL)
+        assert (task.spec.train is None) == (task.kind in {TaskKind.RETRIEVAL, TaskKind.BITEXT_MINING})
+        assert (task.spec.dev is None) == (task.kind is TaskKind.RETRIEVAL)
 
     def test_metric_belongs_to_the_kind(self, task):
         assert task.spec.metric in METRICS[task.kind]
@@ -723,6 +726,48 @@ class TestRetrieval:
         write(tmp_path, {"tatoeba.deu-eng.deu": "eins\nzwei\n", "tatoeba.deu-eng.eng": "one\n"})
         with pytest.raises(UserError, match=r"has 2 lines, .* has 1"):
             datasets.scan("tatoeba", tmp_path)
+
+    @pytest.mark.parametrize(("sample", "training"), [("sample", "training"), ("dev", "test")], ids=["bucc", "xtreme"])
+    @pytest.mark.parametrize(
+        ("language", "text"), [("zh", "你好。"), ("de", "Hallo."), ("fr", "Salut."), ("ru", "Привет.")]
+    )
+    def test_bucc_is_two_corpora_and_their_pairs(self, sample, training, language, text, tmp_path):
+        for name in (sample, training):
+            write(
+                tmp_path,
+                {
+                    f"{language}-en.{name}.{language}": f"{language}-000000001\t{text}\n{language}-000000002\t{text} \t2\n",
+                    f"{language}-en.{name}.en": "en-000000007\tHello.\nen-000000008\tYes.\n",
+                    f"{language}-en.{name}.gold": f"{language}-000000001\ten-000000007\n",
+                },
+            )
+        for split in ("dev", "test"):
+            assert examples("bucc2018", tmp_path, split, language) == [
+                BitextSentence(id=f"{language}-000000001", text=text, english=False, translations=("en-000000007",)),
+                BitextSentence(id=f"{language}-000000002", text=f"{text} \t2", english=False, translations=()),
+                BitextSentence(id="en-000000007", text="Hello.", english=True, translations=()),
+                BitextSentence(id="en-000000008", text="Yes.", english=True, translations=()),
+            ]
+
+    @pytest.mark.parametrize(
+        ("file", "line", "message"),
+        [
+            ("de", "Hallo", "expected a new id, a tab and a sentence"),
+            ("de", "de-1\tA\nde-1\tB", "line 2: .*expected a new id"),
+            ("gold", "de-1 en-1", "expected an id of de-en.dev.de, a tab, and one of de-en.dev.en"),
+            ("gold", "de-1\ten-2", "expected an id of"),
+        ],
+    )
+    def test_bucc_names_the_bad_line(self, file, line, message, tmp_path):
+        files = {"de": "de-1\tHallo", "en": "en-1\tHello", "gold": "de-1\ten-1"} | {file: line}
+        write(tmp_path, {f"de-en.dev.{side}": f"{text}\n" for side, text in files.items()})
+        with pytest.raises(UserError, match=message):
+            datasets.scan("bucc2018", tmp_path)
+
+    def test_a_bitext_without_gold_is_an_error_that_names_what_is_missing(self, tmp_path):
+        write(tmp_path, {"de-en.test.de": "de-1\tHallo\n", "de-en.test.en": "en-1\tHello\n"})
+        with pytest.raises(UserError, match=r"companion file is missing; expected all of .*\.gold"):
+            datasets.scan("bucc2018", tmp_path)
 
     def test_an_english_side_that_xtreme_sorted_is_refused(self, tmp_path):
         numbers = [f"{number:02}\n" for number in range(20)]

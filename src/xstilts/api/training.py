@@ -102,9 +102,20 @@ class Pooling(StrEnum):
     CLS = "Cls"  # the vector of <s>
 
 
+class Similarity(StrEnum):
+    """What makes two sentences near."""
+
+    COSINE = "Cosine"
+    MARGIN = "Margin"  # cosine over the mean cosine of both with their nearest neighbours (Artetxe and Schwenk 2019)
+
+
 class RetrievalSettings(Model):
-    """How sentences are embedded where a target is retrieval without training."""
+    """How sentences are embedded and compared where a target is retrieval without training."""
 
     layer: int | None = Field(None, ge=0, le=256)
     """Layer whose output is pooled, 0 being the embeddings; 14 of 24 by default, in proportion for other depths."""
     pooling: Pooling = Pooling.MEAN
+    similarity: Similarity | None = None
+    """Cosine for tatoeba and Margin for bucc2018 where unset, as in the reference."""
+    neighbours: int = Field(4, ge=1, le=64)
+    """Nearest neighbours in either direction that a margin is taken over."""

@@ -26,6 +26,7 @@ class TaskKind(StrEnum):
     TAGGING = "tagging"
     INTENT_AND_SLOTS = "intent-and-slots"
     RETRIEVAL = "retrieval"
+    BITEXT_MINING = "bitext-mining"
 
 
 class Source(NamedTuple):
@@ -50,7 +51,8 @@ class TaskSpec:
     train: Source | None = None
     """English training data; None for retrieval, which is not trained."""
     dev: Source | None = None
-    """English data on which checkpoints are selected."""
+    """English data on which checkpoints are selected; for bitext mining the data of each language that its threshold is
+    tuned on."""
     test: Source | None = None
     """Data to evaluate on, in every language; None for a task that is only ever intermediate."""
     languages: tuple[str, ...] = (ENGLISH,)

@@ -107,8 +107,6 @@ class EvaluationConfig(Model):
     dev: tuple[SplitRef, ...] = ()
     """Labels of the languages of `data`, one split each in the same order, which nothing but this stage may read: what
     the oracle selects by, and what the threshold of bitext mining is tuned on. Empty where neither is wanted."""
-    oracle: bool = False
-    """Whether to select a checkpoint for each language by `dev`."""
     settings: InferenceSettings
     retrieval: RetrievalSettings | None = None
 

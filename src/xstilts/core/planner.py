@@ -332,7 +332,6 @@ class _Planner:
             task_version=spec.version,
             data=tuple(split.ref for split in splits),
             dev=tuple(split.ref for split in dev),
-            oracle=oracle,
             checkpoints=checkpoints,
             settings=InferenceSettings(
                 max_length=settings.max_length,

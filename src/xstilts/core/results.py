@@ -73,6 +73,8 @@ class LanguageScores(Model):
     data: SplitRef
     rows: int
     metrics: dict[str, float]
+    threshold: float | None = None
+    """Of bitext mining: the lowest score of a pair, tuned on the dev data of the same languages."""
     predictions: str
     """Path of the JSON lines `{"id", "gold", "prediction"}` in the artifact."""
 
@@ -84,13 +86,15 @@ class CheckpointScores(Model):
     """Optimizer step of that checkpoint."""
     languages: tuple[LanguageScores, ...]
     dev: tuple[LanguageScores, ...] = ()
-    """The same languages on what the oracle selects by; empty where nobody asked for it."""
+    """The same languages on what an oracle selects by and thresholds are tuned on; empty where neither is wanted."""
 
 
 class EvaluationFacts(Model):
     task: str
     metric: str
     """The headline metric."""
+    layer: int | None = None
+    """Of retrieval: whose output was pooled, 0 being the embeddings."""
     checkpoints: tuple[CheckpointScores, ...]
     """By name."""
 

@@ -9,6 +9,7 @@ The forms are those that prediction files hold, row by row:
     tagging           tags of the words             tags of the words
     intent-and-slots  {"intent": ..., "slots": []}  {"intent": ..., "slots": []}
     retrieval         row number                    row number
+    bitext-mining     ids of translations           {"id": ..., "score": ...}, null for none
 """
 
 from collections import Counter
@@ -18,6 +19,7 @@ from typing import Any
 from xstilts.core.catalogue import TaskKind
 from xstilts.core.errors import UserError
 from xstilts.metrics.answers import answer_scores
+from xstilts.metrics.bitext import pair_scores
 from xstilts.metrics.chunks import chunk_f1
 
 Scores = dict[str, float]
@@ -62,6 +64,7 @@ _DECISIVE = {
     TaskKind.MULTIPLE_CHOICE: ("accuracy",),
     TaskKind.RETRIEVAL: ("accuracy",),
     TaskKind.SPAN_EXTRACTION: ("score",),
+    TaskKind.BITEXT_MINING: ("f1",),
     TaskKind.TAGGING: ("f1",),
     # A young model may have no utterance fully right and still have learnt: it is judged by its parts.
     TaskKind.INTENT_AND_SLOTS: ("intent_accuracy", "slot_f1"),
@@ -72,6 +75,8 @@ def _constant(kind: TaskKind, gold: Sequence[Any]) -> tuple[list[Any], str]:
     """The best constant predictions and their description."""
     if kind is TaskKind.SPAN_EXTRACTION:
         return [""] * len(gold), "no answer throughout"
+    if kind is TaskKind.BITEXT_MINING:
+        return [None] * len(gold), "no pair at all"
     if kind is TaskKind.TAGGING:
         tag = _commonest(tag for tags in gold for tag in tags)
         return [[tag] * len(tags) for tags in gold], f"the tag {tag!r} throughout"
@@ -119,6 +124,7 @@ _SCORERS: dict[TaskKind, Callable[[Sequence[Any], Sequence[Any]], Scores]] = {
     TaskKind.CLASSIFICATION: _accuracy,
     TaskKind.MULTIPLE_CHOICE: _accuracy,
     TaskKind.RETRIEVAL: _accuracy,
+    TaskKind.BITEXT_MINING: pair_scores,
     TaskKind.TAGGING: _tagging,
     TaskKind.INTENT_AND_SLOTS: _intent_and_slots,
 }

@@ -161,9 +161,12 @@ def _evaluation(
     names = [scores.checkpoint for scores in facts.checkpoints]
     params = {"task": facts.task, "checkpoints": ",".join(names), "metric": facts.metric}
     params |= {name: str(value) for name, value in config.settings.document().items()}
+    if config.retrieval:
+        params |= {name: str(value) for name, value in config.retrieval.document().items()} | {
+            "layer": str(facts.layer)
+        }
     return {
         "params": params,
-        "tags": {f"xstilts.oracle.{language}": checkpoint for language, checkpoint in facts.oracle().items()},
         "datasets": list(uses.values()),
         "scores": [
             score

@@ -76,6 +76,16 @@ class IntentAndSlots(Example):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class BitextSentence(Example):
+    """A sentence of one of two corpora, and the ids of its translations in the other. Its own id is upstream's."""
+
+    text: str
+    english: bool
+    translations: tuple[str, ...]
+    """Empty on the English side: a pair is written once."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Retrieval(Example):
     """A sentence and its English translation: row i of either side belongs to row i of the other."""
 

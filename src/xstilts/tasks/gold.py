@@ -3,6 +3,7 @@
 from typing import Any
 
 from xstilts.tasks.examples import (
+    BitextSentence,
     Classification,
     Example,
     IntentAndSlots,
@@ -13,7 +14,7 @@ from xstilts.tasks.examples import (
 
 
 def gold(example: Example) -> Any:
-    """Label, answer texts, index of the right choice, tags, or intent and slots.
+    """Label, answer texts, index of the right choice, tags, intent and slots, or ids of translations.
 
     None for a retrieval example: the right answer to a sentence is its own row number.
     """
@@ -26,6 +27,8 @@ def gold(example: Example) -> Any:
             return list(example.tags)
         case IntentAndSlots():
             return {"intent": example.intent, "slots": list(example.slots)}
+        case BitextSentence():
+            return list(example.translations)
     return None
 
 

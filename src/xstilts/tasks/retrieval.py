@@ -7,7 +7,7 @@ from xstilts.core.catalogue import Source, TaskKind, TaskSpec
 from xstilts.core.errors import UserError
 from xstilts.tasks import strata
 from xstilts.tasks.definitions import Dataset, Layout, Task, hub_layouts
-from xstilts.tasks.examples import Retrieval
+from xstilts.tasks.examples import BitextSentence, Retrieval
 from xstilts.tasks.files import lines, parquet
 
 _FEWEST_FOR_ORDER = 20
@@ -41,6 +41,33 @@ def parallel_lines(text: Path, english: Path) -> Iterator[Retrieval]:
         )
     for sentence, translation in zip(sentences, translations, strict=True):
         yield Retrieval(id="", text=sentence, english=translation)
+
+
+def bitext(text: Path, english: Path, gold: Path) -> Iterator[BitextSentence]:
+    """BUCC 2018: two corpora of `id TAB sentence` a line, and the pairs of ids that are translations."""
+    sentences, translations = dict(_identified(text)), dict(_identified(english))
+    pairs: dict[str, list[str]] = {}
+    for number, line in lines(gold):
+        foreign, tab, partner = line.partition("\t")
+        if not tab or foreign not in sentences or partner not in translations:
+            raise UserError(
+                f"{gold}, line {number}: {line[:80]!r}; expected an id of {text.name}, a tab, and one of {english.name}"
+            )
+        pairs.setdefault(foreign, []).append(partner)
+    for identity, sentence in sentences.items():
+        yield BitextSentence(id=identity, text=sentence, english=False, translations=tuple(pairs.get(identity, ())))
+    for identity, sentence in translations.items():
+        yield BitextSentence(id=identity, text=sentence, english=True, translations=())
+
+
+def _identified(path: Path) -> Iterator[tuple[str, str]]:
+    seen: set[str] = set()
+    for number, line in lines(path):
+        identity, tab, sentence = line.partition("\t")
+        if not tab or not identity or identity in seen:
+            raise UserError(f"{path}, line {number}: {line[:80]!r}; expected a new id, a tab and a sentence")
+        seen.add(identity)
+        yield identity, sentence
 
 
 def pairs_parquet(path: Path) -> Iterator[Retrieval]:
@@ -78,7 +105,23 @@ DATASETS = (
         ),
         hub=("google/xtreme",),
     ),
-    Dataset(name="bucc2018", licence="none stated"),
+    Dataset(
+        name="bucc2018",
+        licence="none stated",
+        layouts=(
+            Layout(
+                name="bucc",
+                patterns=(
+                    "{language}-en.{split}.{language}",
+                    "{language}-en.{split}.en",
+                    "{language}-en.{split}.gold",
+                ),
+                # BUCC's own names, and XTREME's
+                splits={"sample": "dev", "training": "test", "dev": "dev", "test": "test"},
+                read=bitext,
+            ),
+        ),
+    ),
 )
 
 TASKS = (
@@ -100,8 +143,9 @@ TASKS = (
         spec=TaskSpec(
             name="bucc2018",
             version=1,
-            kind=TaskKind.RETRIEVAL,
-            description="Translations hidden in two monolingual corpora; planned with, not readable yet",
+            kind=TaskKind.BITEXT_MINING,
+            description="Translations hidden in two monolingual corpora",
+            dev=Source("bucc2018", "dev"),
             test=Source("bucc2018", "test"),
             languages=("de", "fr", "ru", "zh"),
             metric="f1",

@@ -27,7 +27,7 @@ from xstilts.tasks.synthetic.draws import RowType, distinct_rows, stream
 from xstilts.tasks.synthetic.languages import ENGLISH, LANGUAGES, Language
 from xstilts.tasks.synthetic.vocabulary import Vocabulary
 
-VERSION = 4
+VERSION = 5
 """Raised when equal arguments give other bytes."""
 RECORD = "synthetic.json"
 
@@ -71,7 +71,8 @@ ROWS: Mapping[str, int] = MappingProxyType(
 )
 """Rows of each split (a language, where there are several), right for a study of minutes on a CPU.
 
-Of the tasks after `text` there are as many as show that they can be read and trained on."""
+Of the tasks after `text` there are as many as show that they can be read and trained on. The corpora of BUCC are those
+of Tatoeba in another form."""
 TRANSLATED = "de"
 """The language of the translations of MNLI's and HellaSwag's training data."""
 
@@ -296,6 +297,9 @@ class _Corpora:
         for language in self.languages:
             if language is not ENGLISH:
                 plain.write_tatoeba(self.folder / "tatoeba/v1", pairs, language)
+                third = len(pairs) // 3
+                for split, meanings in (("sample", pairs[:third]), ("training", pairs[third:])):
+                    plain.write_bucc(self.folder / "bucc2018", split, meanings, language)
         return taken
 
     def _text(self, held_out: set[object], code_switching: float) -> None:

@@ -111,6 +111,24 @@ def write_text(path: Path, narrator: Narrator, num_lines: int) -> None:
     write_lines(path, (narrator.line() for _ in range(num_lines)))
 
 
+def write_bucc(folder: Path, split: str, meanings: Sequence[Assertion], language: Language) -> None:
+    """BUCC's two corpora and their gold pairs: two thirds of the meanings in either language, a third in both.
+
+    The English sentences stand in the order of their words, so that places tell nothing.
+    """
+    third = len(meanings) // 3
+    foreign = {f"{language.code}-{number:09d}": meaning for number, meaning in enumerate(meanings[: 2 * third], 1)}
+    ordered = sorted(meanings[third:], key=lambda meaning: meaning.tokens(ENGLISH))
+    english = {f"{ENGLISH.code}-{number:09d}": meaning for number, meaning in enumerate(ordered, 1)}
+    name = f"{language.code}-{ENGLISH.code}.{split}"
+    for side, sentences in ((language, foreign), (ENGLISH, english)):
+        lines = (f"{identity}\t{text(meaning.tokens(side), side)}" for identity, meaning in sentences.items())
+        write_lines(folder / f"{name}.{side.code}", lines)
+    ids = {meaning: identity for identity, meaning in english.items()}
+    pairs = (f"{identity}\t{ids[meaning]}" for identity, meaning in foreign.items() if meaning in ids)
+    write_lines(folder / f"{name}.gold", pairs)
+
+
 def write_tatoeba(folder: Path, pairs: Sequence[Assertion], language: Language) -> None:
     """Tatoeba's two aligned files, as LASER publishes them."""
     for side in (language, ENGLISH):
