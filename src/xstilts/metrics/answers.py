@@ -1,8 +1,9 @@
 """Exact match and F1 of answer texts by the published evaluation scripts.
 
 `squad` is SQuAD 1.1's script, which XTREME uses for XQuAD and TyDiQA in every language, with SQuAD 2.0's rule for
-questions without an answer. `mlqa` is MLQA's (`mlqa_evaluation_v1.py`): punctuation of all scripts, articles of the
-language, and Chinese compared by character.
+questions without an answer. `squad_v2` is all of SQuAD 2.0's (`evaluate-v2.0.py`): a gold answer of which nothing is
+left after normalisation is no answer. `mlqa` is MLQA's (`mlqa_evaluation_v1.py`): punctuation of all scripts, articles
+of the language, and Chinese compared by character.
 """
 
 import re
@@ -36,6 +37,8 @@ def answer_scores(
     Of several gold answers the best one counts; no gold answer means that the empty answer is right.
     """
     normalise = _normaliser(rules, language)
+    if rules == "squad_v2":
+        gold = [[answer for answer in answers if normalise(answer)] for answers in gold]
     pairs = list(zip(gold, predictions, strict=True))
     exact = 100 * sum(_best(_exact_match, answers, text, normalise) for answers, text in pairs) / len(pairs)
     f1 = 100 * sum(_best(_token_f1, answers, text, normalise) for answers, text in pairs) / len(pairs)
@@ -43,10 +46,10 @@ def answer_scores(
 
 
 def _normaliser(rules: str, language: str) -> Normalise:
-    if rules == "squad":
+    if rules in ("squad", "squad_v2"):
         return normalise_squad
     if rules != "mlqa":
-        raise UserError(f"rules: {rules!r} are not known; expected squad or mlqa")
+        raise UserError(f"rules: {rules!r} are not known; expected squad, squad_v2 or mlqa")
     if language not in _MLQA_ARTICLES:
         raise UserError(f"MLQA's rules do not know {language!r}; they know {', '.join(_MLQA_ARTICLES)}")
     return partial(normalise_mlqa, language=language)
