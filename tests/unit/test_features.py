@@ -15,7 +15,15 @@ from xstilts.tasks.examples import Answer, IntentAndSlots, MultipleChoice, SpanE
 from xstilts.training import init_model
 from xstilts.training.batches import Feature, bucketed, pack
 from xstilts.training.heads import HEADS, Head, HeadSpec
-from xstilts.training.heads.span_extraction import NO_ANSWER, answer_tokens, best_answer, position
+from xstilts.training.heads.span_extraction import (
+    N_BEST,
+    NO_ANSWER,
+    ContextTarget,
+    answer_tokens,
+    best_answer,
+    n_best,
+    position,
+)
 from xstilts.training.heads.span_extraction import windows as token_windows
 from xstilts.training.heads.tagging import windows as word_windows
 from xstilts.training.tokenizer import Tokenizer, shares, tokens_of
@@ -97,6 +105,34 @@ class TestSpans:
         scores[0] = 5
         assert best_answer([scores], feature.target, null=True) == ""
         assert best_answer([scores], feature.target, null=False) != ""
+
+    @given(st.integers(2, 12), st.integers(1, 10), st.data())
+    def test_a_span_of_several_windows_counts_once_with_its_best_score(
+        self, room: int, length: int, data: st.DataObject
+    ) -> None:
+        ranges = tuple(token_windows(length, room=room, overlap=room // 2))
+        starts = range(0, 2 * length, 2)
+        target = ContextTarget("ab" * length, starts, [start + 2 for start in starts], ranges, 3, [NO_ANSWER])
+        numbers = st.integers(-9, 9).map(float)
+        scores = [
+            np.array(data.draw(st.lists(st.tuples(numbers, numbers), min_size=n, max_size=n)), np.float32)
+            for n in (len(window) + 4 for window in ranges)
+        ]
+        found = n_best(scores, target)
+        every: dict[tuple[int, int], float] = {}
+        for rows, window in zip(scores, ranges, strict=True):
+            for first in range(len(window)):
+                for last in range(first, len(window)):
+                    place = (starts[window[first]], starts[window[last]] + 2)
+                    score = float(rows[3 + first, 0] + rows[3 + last, 1])
+                    every[place] = max(score, every.get(place, score))
+        assert [candidate.score for candidate in found.candidates] == sorted(every.values(), reverse=True)[:N_BEST]
+        assert len({candidate[1:] for candidate in found.candidates}) == len(found.candidates)
+        assert all(every[candidate[1:]] == candidate.score for candidate in found.candidates)
+        assert found.null == min(float(rows[0].sum()) for rows in scores)
+        assert found.null_odds == found.null - max(every.values())
+        best = "" if found.null_odds > 0 else target.text[slice(*found.candidates[0][1:])]
+        assert best_answer(scores, target, null=True) == best
 
     def test_empty_context_has_no_answer(self, tokenizer: Tokenizer) -> None:
         (feature,) = head(TaskKind.SPAN_EXTRACTION).encode(

@@ -7,13 +7,14 @@ alone, empty answers, labels that gold never has. XTREME's arithmetic is restate
 import warnings
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from seqeval.metrics import accuracy_score, f1_score, precision_score, recall_score
 
 from published_scorers import mlqa_words, squad_words, v1_scores, v2_scores
 from xstilts.core.catalogue import TaskKind
 from xstilts.metrics import score
+from xstilts.metrics.answers import best_null_threshold
 from xstilts.tasks.tagging import UPOS
 
 PIECES = [
@@ -103,6 +104,49 @@ def test_mlqa(language):
         assert score(TaskKind.SPAN_EXTRACTION, *rows, rules="mlqa", language=language) == answers_as(*expected)
 
     check()
+
+
+def with_threshold(odds, predictions, threshold):
+    return ["" if odd > threshold else text for odd, text in zip(odds, predictions, strict=True)]
+
+
+@st.composite
+def nullable_questions(draw):
+    gold, predictions = draw(questions(st.lists(texts, max_size=2)))
+    odds = st.floats(-4, 4).map(lambda odd: round(odd, 1))  # some are equal
+    return gold, predictions, draw(st.lists(odds, min_size=len(gold), max_size=len(gold)))
+
+
+@settings(deadline=None, max_examples=300)
+@given(nullable_questions())
+def test_no_other_null_threshold_has_a_higher_f1(rows):
+    gold, predictions, odds = rows
+    scores = {
+        threshold: v2_scores(gold, with_threshold(odds, predictions, threshold))[1]
+        for threshold in (min(odds) - 1, *odds, 0.0)
+    }
+    chosen = best_null_threshold(gold, predictions, odds)
+    assert scores[chosen] == pytest.approx(max(scores.values()))
+
+
+@settings(deadline=None, max_examples=300)
+@given(nullable_questions())
+def test_the_null_threshold_is_that_of_squad_2_0_where_odds_differ_and_something_is_answered(rows):
+    """find_best_thresh: answers one question after the other, the surest first, and notes the highest sum of F1."""
+    gold, predictions, odds = rows
+    assume(len(set(odds)) == len(odds))
+    unanswerable = [not any(squad_words(answer) for answer in answers) for answers in gold]
+    total = best = sum(unanswerable)
+    threshold = None
+    for _, at in sorted(zip(odds, range(len(odds)), strict=True)):
+        if unanswerable[at]:
+            total -= bool(squad_words(predictions[at]))
+        else:
+            total += v2_scores([gold[at]], [predictions[at]])[1] / 100
+        if total > best:
+            best, threshold = total, odds[at]
+    assume(threshold is not None)
+    assert best_null_threshold(gold, predictions, odds) == pytest.approx(threshold)
 
 
 # ---- tags
