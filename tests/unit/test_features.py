@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xstilts.core.catalogue import TaskKind
@@ -26,6 +27,7 @@ from xstilts.training.heads.span_extraction import (
 )
 from xstilts.training.heads.span_extraction import windows as token_windows
 from xstilts.training.heads.tagging import windows as word_windows
+from xstilts.training.heads.tagging import word_answers
 from xstilts.training.tokenizer import Tokenizer, shares, tokens_of
 
 CONTEXTS = {
@@ -38,6 +40,26 @@ CONTEXTS = {
     "leading space": ("   an answer", "an"),
     "no-break space": ("it weighs 30\u00a0kg now", "30\u00a0kg"),
 }
+
+WORDS = st.sampled_from(
+    [
+        "",
+        " ",
+        "\u00a0",
+        "\u200b",
+        "\ufe0f",
+        "🙂",
+        "old",
+        "house",
+        "house" * 30,
+        "กรุงเทพ" * 9,
+        "长城",
+        "नदी",
+        "１２",
+        "e\u0301",
+        "\u0301",
+    ]
+) | st.text(max_size=6)
 
 
 @pytest.fixture(scope="module")
@@ -181,6 +203,24 @@ class TestWords:
             for place in places
         ]
         assert pointed == [piece[0] for piece in pieces]
+
+    @settings(deadline=None)
+    @given(words=st.lists(WORDS, min_size=1, max_size=60), max_length=st.integers(3, 20))
+    def test_no_word_shifts_the_label_of_another(self, tokenizer: Tokenizer, words: list[str], max_length: int) -> None:
+        """Words of nothing, words longer than a sequence, sentences of many: each has its answer at its first token."""
+        tagger = head(TaskKind.TAGGING, max_length=max_length, tags=("A", "B", "C"))
+        tags = tuple("ABC"[number * number % 3] for number in range(len(words)))
+        (feature,) = tagger.encode(tokenizer, [Tagging(id="", words=tuple(words), tags=tags)])
+        assert feature.length <= max_length
+        (pieces,) = tokenizer.words([words])
+        pointed = [
+            sequence[place]
+            for sequence, places in zip(feature.sequences, feature.target.positions, strict=True)
+            for place in places
+        ]
+        assert pointed == [piece[0] for piece in pieces]
+        scores = torch.eye(3)[list(feature.target.labels)]
+        assert word_answers(scores, [feature.target], ("A", "B", "C")) == [list(tags)]
 
     def test_word_longer_than_a_sequence_still_counts(self, tokenizer: Tokenizer) -> None:
         example = Tagging(id="", words=("house" * 40, "old"), tags=("A", "A"))
