@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+import torch
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xstilts.core.catalogue import TaskKind
@@ -15,9 +16,18 @@ from xstilts.tasks.examples import Answer, IntentAndSlots, MultipleChoice, SpanE
 from xstilts.training import init_model
 from xstilts.training.batches import Feature, bucketed, pack
 from xstilts.training.heads import HEADS, Head, HeadSpec
-from xstilts.training.heads.span_extraction import NO_ANSWER, answer_tokens, best_answer, position
+from xstilts.training.heads.span_extraction import (
+    N_BEST,
+    NO_ANSWER,
+    ContextTarget,
+    answer_tokens,
+    best_answer,
+    n_best,
+    position,
+)
 from xstilts.training.heads.span_extraction import windows as token_windows
 from xstilts.training.heads.tagging import windows as word_windows
+from xstilts.training.heads.tagging import word_answers
 from xstilts.training.tokenizer import Tokenizer, shares, tokens_of
 
 CONTEXTS = {
@@ -30,6 +40,26 @@ CONTEXTS = {
     "leading space": ("   an answer", "an"),
     "no-break space": ("it weighs 30\u00a0kg now", "30\u00a0kg"),
 }
+
+WORDS = st.sampled_from(
+    [
+        "",
+        " ",
+        "\u00a0",
+        "\u200b",
+        "\ufe0f",
+        "🙂",
+        "old",
+        "house",
+        "house" * 30,
+        "กรุงเทพ" * 9,
+        "长城",
+        "नदी",
+        "１２",
+        "e\u0301",
+        "\u0301",
+    ]
+) | st.text(max_size=6)
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +128,34 @@ class TestSpans:
         assert best_answer([scores], feature.target, null=True) == ""
         assert best_answer([scores], feature.target, null=False) != ""
 
+    @given(st.integers(2, 12), st.integers(1, 10), st.data())
+    def test_a_span_of_several_windows_counts_once_with_its_best_score(
+        self, room: int, length: int, data: st.DataObject
+    ) -> None:
+        ranges = tuple(token_windows(length, room=room, overlap=room // 2))
+        starts = range(0, 2 * length, 2)
+        target = ContextTarget("ab" * length, starts, [start + 2 for start in starts], ranges, 3, [NO_ANSWER])
+        numbers = st.integers(-9, 9).map(float)
+        scores = [
+            np.array(data.draw(st.lists(st.tuples(numbers, numbers), min_size=n, max_size=n)), np.float32)
+            for n in (len(window) + 4 for window in ranges)
+        ]
+        found = n_best(scores, target)
+        every: dict[tuple[int, int], float] = {}
+        for rows, window in zip(scores, ranges, strict=True):
+            for first in range(len(window)):
+                for last in range(first, len(window)):
+                    place = (starts[window[first]], starts[window[last]] + 2)
+                    score = float(rows[3 + first, 0] + rows[3 + last, 1])
+                    every[place] = max(score, every.get(place, score))
+        assert [candidate.score for candidate in found.candidates] == sorted(every.values(), reverse=True)[:N_BEST]
+        assert len({candidate[1:] for candidate in found.candidates}) == len(found.candidates)
+        assert all(every[candidate[1:]] == candidate.score for candidate in found.candidates)
+        assert found.null == min(float(rows[0].sum()) for rows in scores)
+        assert found.null_odds == found.null - max(every.values())
+        best = "" if found.null_odds > 0 else target.text[slice(*found.candidates[0][1:])]
+        assert best_answer(scores, target, null=True) == best
+
     def test_empty_context_has_no_answer(self, tokenizer: Tokenizer) -> None:
         (feature,) = head(TaskKind.SPAN_EXTRACTION).encode(
             tokenizer, [SpanExtraction(id="", question="is it?", context="", answers=())]
@@ -145,6 +203,24 @@ class TestWords:
             for place in places
         ]
         assert pointed == [piece[0] for piece in pieces]
+
+    @settings(deadline=None)
+    @given(words=st.lists(WORDS, min_size=1, max_size=60), max_length=st.integers(3, 20))
+    def test_no_word_shifts_the_label_of_another(self, tokenizer: Tokenizer, words: list[str], max_length: int) -> None:
+        """Words of nothing, words longer than a sequence, sentences of many: each has its answer at its first token."""
+        tagger = head(TaskKind.TAGGING, max_length=max_length, tags=("A", "B", "C"))
+        tags = tuple("ABC"[number * number % 3] for number in range(len(words)))
+        (feature,) = tagger.encode(tokenizer, [Tagging(id="", words=tuple(words), tags=tags)])
+        assert feature.length <= max_length
+        (pieces,) = tokenizer.words([words])
+        pointed = [
+            sequence[place]
+            for sequence, places in zip(feature.sequences, feature.target.positions, strict=True)
+            for place in places
+        ]
+        assert pointed == [piece[0] for piece in pieces]
+        scores = torch.eye(3)[list(feature.target.labels)]
+        assert word_answers(scores, [feature.target], ("A", "B", "C")) == [list(tags)]
 
     def test_word_longer_than_a_sequence_still_counts(self, tokenizer: Tokenizer) -> None:
         example = Tagging(id="", words=("house" * 40, "old"), tags=("A", "A"))

@@ -192,7 +192,7 @@ def test_too_many_slots_name_the_example():
 
 
 @pytest.mark.parametrize(
-    ("rules", "language", "message"), [("bleu", "en", "squad or mlqa"), ("mlqa", "fr", "do not know 'fr'")]
+    ("rules", "language", "message"), [("bleu", "en", "squad, squad_v2 or mlqa"), ("mlqa", "fr", "do not know 'fr'")]
 )
 def test_unknown_rules_and_languages_name_the_known_ones(rules, language, message):
     with pytest.raises(UserError, match=message):

@@ -121,7 +121,7 @@ class TestContract:
         assert all(registry.published_rows(source) == rows for source, rows in task.spec.published_rows.items())
 
     def test_answer_rules_exist(self, task):
-        assert task.rules in {"squad", "mlqa"}
+        assert task.rules in {"squad", "squad_v2", "mlqa"}
 
 
 class TestDatasetContract:

@@ -1,8 +1,9 @@
 """Exact match and F1 of answer texts by the published evaluation scripts.
 
 `squad` is SQuAD 1.1's script, which XTREME uses for XQuAD and TyDiQA in every language, with SQuAD 2.0's rule for
-questions without an answer. `mlqa` is MLQA's (`mlqa_evaluation_v1.py`): punctuation of all scripts, articles of the
-language, and Chinese compared by character.
+questions without an answer. `squad_v2` is all of SQuAD 2.0's (`evaluate-v2.0.py`): a gold answer of which nothing is
+left after normalisation is no answer. `mlqa` is MLQA's (`mlqa_evaluation_v1.py`): punctuation of all scripts, articles
+of the language, and Chinese compared by character.
 """
 
 import re
@@ -11,6 +12,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from functools import partial
+from itertools import groupby
+from operator import itemgetter
 
 from xstilts.core.errors import UserError
 
@@ -36,17 +39,51 @@ def answer_scores(
     Of several gold answers the best one counts; no gold answer means that the empty answer is right.
     """
     normalise = _normaliser(rules, language)
-    pairs = list(zip(gold, predictions, strict=True))
+    pairs = list(zip(_said(gold, rules, normalise), predictions, strict=True))
     exact = 100 * sum(_best(_exact_match, answers, text, normalise) for answers, text in pairs) / len(pairs)
     f1 = 100 * sum(_best(_token_f1, answers, text, normalise) for answers, text in pairs) / len(pairs)
     return {"exact_match": exact, "f1": f1, "score": (exact + f1) / 2}
 
 
+def best_null_threshold(
+    gold: Sequence[Sequence[str]],
+    predictions: Sequence[str],
+    null_odds: Sequence[float],
+    *,
+    rules: str = "squad_v2",
+    language: str = "en",
+) -> float:
+    """The threshold with the highest F1 if a question is left unanswered wherever its null odds are above it.
+
+    `predictions` are the best answers that are not empty, `null_odds` how much higher "no answer" scored. Of equal
+    thresholds the lowest; one below all odds answers nothing. As `find_best_thresh` of `evaluate-v2.0.py`, but that
+    equal odds fall to one side together, and that answering nothing is a choice like the others. For English dev data:
+    a threshold chosen on a target language is no zero-shot result.
+    """
+    normalise = _normaliser(rules, language)
+    rows = zip(null_odds, _said(gold, rules, normalise), predictions, strict=True)
+    gains = sorted(
+        (odds, _best(_token_f1, answers, text, normalise) - _best(_token_f1, answers, "", normalise))
+        for odds, answers, text in rows
+    )
+    threshold, total, best = gains[0][0] - 1, 0.0, 0.0
+    for odds, group in groupby(gains, key=itemgetter(0)):
+        total += sum(gain for _, gain in group)
+        if total > best:
+            threshold, best = odds, total
+    return threshold
+
+
+def _said(gold: Sequence[Sequence[str]], rules: str, normalise: Normalise) -> Sequence[Sequence[str]]:
+    """The gold answers that count: all, or for SQuAD 2.0 those of which something is left."""
+    return [[answer for answer in answers if normalise(answer)] for answers in gold] if rules == "squad_v2" else gold
+
+
 def _normaliser(rules: str, language: str) -> Normalise:
-    if rules == "squad":
+    if rules in ("squad", "squad_v2"):
         return normalise_squad
     if rules != "mlqa":
-        raise UserError(f"rules: {rules!r} are not known; expected squad or mlqa")
+        raise UserError(f"rules: {rules!r} are not known; expected squad, squad_v2 or mlqa")
     if language not in _MLQA_ARTICLES:
         raise UserError(f"MLQA's rules do not know {language!r}; they know {', '.join(_MLQA_ARTICLES)}")
     return partial(normalise_mlqa, language=language)

@@ -30,9 +30,9 @@ def score(
 ) -> Scores:
     """Metrics of one language, each from 0 to 100.
 
-    `rules` and `language` choose how answers are normalised before they are compared: `squad` does the same in every
-    language, `mlqa` knows articles and segmentation of its seven languages. Raises UserError, naming the example,
-    where gold and predictions do not fit together.
+    `rules` and `language` choose how answers are normalised before they are compared: `squad` and `squad_v2` do the
+    same in every language, `mlqa` knows articles and segmentation of its seven languages. Raises UserError, naming
+    the example, where gold and predictions do not fit together.
     """
     _check_rows(gold, predictions)
     if kind is TaskKind.SPAN_EXTRACTION:

@@ -229,7 +229,7 @@ TASKS = (
     Task(
         spec=TaskSpec(
             name="squad_v2",
-            version=1,
+            version=2,
             kind=TaskKind.SPAN_EXTRACTION,
             description="Questions about Wikipedia paragraphs, a third of them without an answer",
             train=Source("squad_v2", "train"),
@@ -241,6 +241,7 @@ TASKS = (
             reference="Rajpurkar et al. 2018; recipe of Phang et al. 2020, appendix",
         ),
         stratum=strata.by_answer,
+        rules="squad_v2",
     ),
     Task(
         spec=TaskSpec(

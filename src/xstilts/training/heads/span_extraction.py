@@ -7,6 +7,7 @@ best starts and ends, answers of 30 tokens, and a null threshold of 0.
 
 from array import array
 from collections.abc import Iterator, Mapping, Sequence
+from math import inf
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -49,7 +50,24 @@ class ContextTarget(NamedTuple):
 
 class Candidate(NamedTuple):
     score: float
-    text: str
+    """Of start and end together."""
+    start: int
+    end: int
+    """The answer is `text[start:end]` of the context."""
+
+
+class NBest(NamedTuple):
+    """What the windows of a context say together."""
+
+    candidates: tuple[Candidate, ...]
+    """At most N_BEST different spans, the best first; none for a context without characters."""
+    null: float
+    """Score of having no answer."""
+
+    @property
+    def null_odds(self) -> float:
+        """How much higher no answer scores than the best one (see `xstilts.metrics.answers.best_null_threshold`)."""
+        return self.null - self.candidates[0].score if self.candidates else inf
 
 
 class SpanExtractionHead(Head):
@@ -157,16 +175,25 @@ def best_answer(scores: Sequence[Scores], target: ContextTarget, *, null: bool) 
 
     `scores` has one array [tokens, 2] a window: start and end.
     """
-    candidates = [
-        candidate
-        for rows, window in zip(scores, target.windows, strict=True)
-        for candidate in spans(rows, window, target)
-    ]
-    best = max(candidates, key=lambda candidate: candidate.score, default=None)
-    if best is None:
+    found = n_best(scores, target)
+    if not found.candidates or (null and found.null_odds > NULL_THRESHOLD):
         return ""
-    nothing = min(float(rows[0].sum()) for rows in scores)
-    return "" if null and nothing - best.score > NULL_THRESHOLD else best.text
+    return target.text[found.candidates[0].start : found.candidates[0].end]
+
+
+def n_best(scores: Sequence[Scores], target: ContextTarget) -> NBest:
+    """The best spans of all windows; one that stands in several overlapping windows counts once, with its best score.
+
+    `scores` is as for `best_answer`. No answer scores as in the window that is least sure of it.
+    """
+    best: dict[tuple[int, int], Candidate] = {}
+    for rows, window in zip(scores, target.windows, strict=True):
+        for found in spans(rows, window, target):
+            place = (found.start, found.end)
+            if place not in best or found.score > best[place].score:
+                best[place] = found
+    candidates = sorted(best.values(), key=lambda candidate: -candidate.score)[:N_BEST]
+    return NBest(tuple(candidates), min(float(rows[0].sum()) for rows in scores))
 
 
 def spans(scores: Scores, window: range, target: ContextTarget) -> Iterator[Candidate]:
@@ -175,6 +202,6 @@ def spans(scores: Scores, window: range, target: ContextTarget) -> Iterator[Cand
     starts, ends = (np.argsort(-inside[:, side], kind="stable")[:N_BEST] for side in (0, 1))
     for start in starts:
         for end in ends[(ends >= start) & (ends < start + MAX_ANSWER_TOKENS)]:
-            text = target.text[target.starts[window[start]] : target.ends[window[end]]]
-            if text:
-                yield Candidate(float(inside[start, 0] + inside[end, 1]), text)
+            first, last = target.starts[window[start]], target.ends[window[end]]
+            if first < last:
+                yield Candidate(float(inside[start, 0] + inside[end, 1]), first, last)
