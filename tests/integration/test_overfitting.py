@@ -39,16 +39,26 @@ class Case(NamedTuple):
     files: dict[str, str] | None = None
     wanted: Callable[[Example], bool] = lambda _: True
     max_length: int = 64
+    batch_size: int = 16
     steps: int = 200
-    rules: str = "squad"
 
     def __str__(self) -> str:
         return f"{self.kind} on {self.dataset}"
 
 
-def short(*, longest: int = 400) -> Callable[[Example], bool]:
-    """Whether an example, as characters, is of a length that a tiny encoder reads in no time."""
-    return lambda example: sum(len(part) for part in texts(example)) <= longest
+def short(*, longest: int) -> Callable[[Example], bool]:
+    """Whether an example, as characters, is of a length that a tiny encoder reads in no time.
+
+    An answer that ends within a word is no sequence of tokens, so nothing could say it.
+    """
+
+    def wanted(example: Example) -> bool:
+        whole = not isinstance(example, SpanExtraction) or all(
+            not example.context[answer.start + len(answer.text) :][:1].isalnum() for answer in example.answers
+        )
+        return whole and sum(len(part) for part in texts(example)) <= longest
+
+    return wanted
 
 
 def texts(example: Example) -> Sequence[str]:
@@ -74,15 +84,23 @@ CASES = [
     ),
     Case("udpos", "ud", TaskKind.TAGGING, "f1"),
     Case("uner", "uner", TaskKind.TAGGING, "f1", split="dev:en", wanted=lambda e: set(e.tags) > {"O"}),
-    Case("squad_v1", "squad_v1.1", TaskKind.SPAN_EXTRACTION, "f1", wanted=short(), max_length=128),
     Case(
+        "squad_v1",
+        "squad_v1.1",
+        TaskKind.SPAN_EXTRACTION,
+        "f1",
+        wanted=short(longest=400),
+        max_length=256,
+        batch_size=8,
+        steps=500,
+    ),
+    Case(  # each context in several windows
         "squad_v2",
         "squad_v2.0",
         TaskKind.SPAN_EXTRACTION,
         "f1",
         files={"train:en": "dev-v2.0.train-part.json", "dev:en": "dev-v2.0.dev-part.json"},
         wanted=short(longest=700),
-        max_length=64,
     ),
     Case("commonsenseqa", "commonsenseqa", TaskKind.MULTIPLE_CHOICE, "accuracy"),
     Case("hellaswag", "hellaswag", TaskKind.MULTIPLE_CHOICE, "accuracy", wanted=short(longest=500)),
@@ -120,7 +138,7 @@ def test_head_learns_real_rows_by_heart(case: Case, tmp_path: Path) -> None:
     table = TokenTable.open(tmp_path / "table")
     learning = settings(
         learning_rate="0.002",
-        batch_size=16,
+        batch_size=case.batch_size,
         max_length=case.max_length,
         dropout="0",
         evaluate_every_steps=case.steps,
@@ -136,5 +154,5 @@ def test_head_learns_real_rows_by_heart(case: Case, tmp_path: Path) -> None:
     answered = predict(
         checkpoint=result.checkpoints["last"].folder, task=case.dataset, examples={"en": rows}, settings=learning
     )["en"]
-    scores = score(case.kind, [row.gold for row in answered], [row.prediction for row in answered], rules=case.rules)
+    scores = score(case.kind, [row.gold for row in answered], [row.prediction for row in answered])
     assert scores[case.metric] >= 99
