@@ -8,7 +8,7 @@ XSTILTS_DATA ?= ../shared/data
 export XSTILTS_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-real test check lint types fmt compile docs requirements bench-local bench-training bench-memory clean
+.PHONY: help setup demo demo-real test check lint types fmt compile docs requirements bench-local bench-training bench-evaluation bench-memory clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -64,7 +64,10 @@ bench-local: $(STAMP) ## What the Local engine adds to a stage, against plain pr
 	$(BIN)/python benchmarks/local_overhead.py
 
 bench-training: $(STAMP) ## Examples a second of training, against transformers' Trainer
-	$(BIN)/python benchmarks/training.py
+	$(BIN)/python -m benchmarks.training
+
+bench-evaluation: $(STAMP) ## Sentences and tokens a second of evaluation, against Trainer.predict, generate and faiss
+	$(BIN)/python -m benchmarks.evaluation
 
 bench-memory: $(STAMP) ## Peak memory of tokenizing and training, on a data set and on ten times as much
 	$(BIN)/python benchmarks/memory.py

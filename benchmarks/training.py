@@ -21,40 +21,30 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer as Backend
-from tokenizers.models import WordLevel
-from tokenizers.pre_tokenizers import WhitespaceSplit
 from transformers import (
     PrinterCallback,
     Trainer,
     TrainerCallback,
     TrainingArguments,
-    XLMRobertaConfig,
     XLMRobertaForSequenceClassification,
-    XLMRobertaModel,
 )
 from transformers.utils import logging
 
+from benchmarks.peers import LABELS, MAX_LENGTH, features, pairs, small_encoder
 from xstilts.api.training import TrainingSettings
 from xstilts.core.catalogue import TaskKind
 from xstilts.tasks.examples import Classification
 from xstilts.training import Budget, Progress, TaskData, fit
-from xstilts.training.batches import Feature, pack
-from xstilts.training.encoders import save_encoder
+from xstilts.training.batches import pack
 from xstilts.training.heads import Lengths
 from xstilts.training.heads.classification import ClassificationHead
-from xstilts.training.initialization import SPECIAL_TOKENS, UNKNOWN
 from xstilts.training.model import load_model
 from xstilts.training.tables import TokenTable, write_table
 from xstilts.training.tokenizer import Tokenizer
 
 VOCABULARIES = (8_000, 250_002)
-WORDS = 7_000
-"""Words that occur, by Zipf's law; the rest of the vocabulary is that of other languages."""
-MAX_LENGTH, BATCH_SIZE, DEV_ROWS = 128, 32, 500
+BATCH_SIZE, DEV_ROWS = 32, 500
 LEARNING_RATE = "0.001"
-LABELS = ("entailment", "neutral", "contradiction")
-DATA_SEED = 0
 
 
 class Outcome(NamedTuple):
@@ -75,10 +65,6 @@ class Bench(NamedTuple):
     threads: int
     clock: Callable[[], float]
 
-    @property
-    def tokenizer(self) -> Tokenizer:
-        return Tokenizer.load(self.encoder)
-
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -93,8 +79,8 @@ def main() -> None:
     logging.disable_progress_bar()
     for vocabulary in VOCABULARIES:
         with tempfile.TemporaryDirectory() as name:
-            encoder, train, dev = prepare(Path(name), vocabulary, options.rows)
-            bench = Bench(encoder, train, dev, options.epochs, options.threads, clock)
+            train, dev = pairs(options.rows, DEV_ROWS)
+            bench = Bench(small_encoder(Path(name), vocabulary), train, dev, options.epochs, options.threads, clock)
             report(vocabulary, bench, run(bench, options.seeds))
 
 
@@ -112,7 +98,7 @@ def run(bench: Bench, seeds: int) -> dict[str, list[Outcome]]:
 
 
 def report(vocabulary: int, bench: Bench, outcomes: dict[str, list[Outcome]]) -> None:
-    lengths = [feature.length for feature in features(bench, bench.train)]
+    lengths = [feature.length for feature in features(bench.encoder, bench.train)]
     print(
         f"vocabulary {vocabulary:,}: {len(bench.train)} rows, {bench.epochs} epochs, batches of {BATCH_SIZE}, "
         f"{np.mean(lengths):.0f} tokens a row, {bench.threads} threads, {bench.clock.__name__}"
@@ -139,62 +125,10 @@ def losses(mine: Sequence[Outcome], theirs: Sequence[Outcome]) -> str:
     return f"{means}; ours differs by {statistics.mean(differences):+.4f} +- {error:.4f}"
 
 
-def prepare(
-    folder: Path, vocabulary: int, rows: int
-) -> tuple[Path, Sequence[Classification], Sequence[Classification]]:
-    """A tiny encoder whose vocabulary is whole words, and pairs whose second part begins with what tells the label."""
-    encoder = folder / "encoder"
-    encoder.mkdir()
-    tokens = [*SPECIAL_TOKENS, *(f"w{number}" for number in range(vocabulary - len(SPECIAL_TOKENS)))]
-    backend = Backend(WordLevel({token: number for number, token in enumerate(tokens)}, unk_token=UNKNOWN))
-    backend.pre_tokenizer = WhitespaceSplit()
-    backend.save(str(encoder / "tokenizer.json"))
-    config = XLMRobertaConfig(
-        vocab_size=vocabulary,
-        hidden_size=128,
-        num_hidden_layers=4,
-        num_attention_heads=4,
-        intermediate_size=512,
-        max_position_embeddings=MAX_LENGTH + 2,
-        type_vocab_size=1,
-        layer_norm_eps=1e-5,
-    )
-    torch.manual_seed(DATA_SEED)
-    save_encoder(XLMRobertaModel(config), encoder, tokenizer_from=folder)
-    random = np.random.default_rng(DATA_SEED)
-    train, dev = ([pair(random) for _ in range(number)] for number in (rows, DEV_ROWS))
-    return encoder, train, dev
-
-
-def pair(random: np.random.Generator) -> Classification:
-    """Token lengths are log-normal with a mean of about 38 with special tokens, as in MNLI, cut at the maximum."""
-    length = int(np.clip(random.lognormal(mean=np.log(30), sigma=0.5), 4, MAX_LENGTH - 4))
-    words = [f"w{number}" for number in np.minimum(random.zipf(1.3, size=length), WORDS - 1)]
-    label = int(random.integers(len(LABELS)))
-    words[length * 2 // 3] = f"w{WORDS + 3 * int(random.integers(10)) + label}"
-    return Classification(
-        id="",
-        first=" ".join(words[: length * 2 // 3]),
-        second=" ".join(words[length * 2 // 3 :]),
-        label=LABELS[label],
-    )
-
-
-def features(bench: Bench, examples: Sequence[Classification]) -> list[Feature]:
-    """As our classification head encodes them; the peers get the same tokens."""
-    tokenizer = bench.tokenizer
-    firsts = tokenizer.texts([example.first for example in examples])
-    seconds = tokenizer.texts([example.second for example in examples])
-    return [
-        Feature((tokenizer.pair(first, second, max_length=MAX_LENGTH),), LABELS.index(example.label))
-        for example, first, second in zip(examples, firsts, seconds, strict=True)
-    ]
-
-
 def table(bench: Bench, examples: Sequence[Classification], folder: Path) -> TokenTable:
     folder.mkdir()
     lengths = Lengths(max_length=MAX_LENGTH, doc_stride=MAX_LENGTH)
-    write_table(folder, examples, encoding=ClassificationHead, tokenizer=bench.tokenizer, lengths=lengths)
+    write_table(folder, examples, encoding=ClassificationHead, tokenizer=Tokenizer.load(bench.encoder), lengths=lengths)
     return TokenTable.open(folder)
 
 
@@ -237,7 +171,7 @@ def ours(bench: Bench, seed: int) -> Outcome:
         )
         model = load_model(result.checkpoints["last"].folder)
         with torch.inference_mode():
-            loss = float(model(pack(features(bench, bench.dev)), 0))
+            loss = float(model(pack(features(bench.encoder, bench.dev)), 0))
     return Outcome(speed(times), loss, result.history[-1].scores["pairs/accuracy"] / 100)
 
 
@@ -304,7 +238,7 @@ def trainer(bench: Bench, seed: int, *, padded: bool) -> Outcome:
 def columns(bench: Bench, examples: Sequence[Classification]) -> Any:
     import datasets
 
-    rows = features(bench, examples)
+    rows = features(bench.encoder, examples)
     return datasets.Dataset.from_list(
         [{"input_ids": list(row.sequences[0]), "length": row.length, "label": row.target} for row in rows]
     )

@@ -14,7 +14,7 @@ from xstilts.core.catalogue import TaskKind
 from xstilts.core.errors import UserError
 from xstilts.tasks.examples import Answer, IntentAndSlots, MultipleChoice, SpanExtraction, Tagging
 from xstilts.training import init_model
-from xstilts.training.batches import Feature, bucketed, pack
+from xstilts.training.batches import Feature, bucketed, filled, pack
 from xstilts.training.heads import HEADS, Head, HeadSpec
 from xstilts.training.heads.span_extraction import (
     N_BEST,
@@ -280,6 +280,29 @@ class TestBatches:
         order = [index for bucket in bucketed(features, size) for index in bucket]
         assert sorted(order) == list(range(len(lengths)))
         assert [lengths[index] for index in order] == sorted(lengths, reverse=True)
+
+    @given(
+        lengths=st.lists(st.lists(st.integers(1, 20), min_size=1, max_size=3), max_size=40), tokens=st.integers(1, 60)
+    )
+    def test_filled_batches_hold_each_feature_once_longest_first(self, lengths: list[list[int]], tokens: int) -> None:
+        """And no other batch could have taken the next feature."""
+        features = [Feature(tuple(array("i", [0] * length) for length in each), None) for each in lengths]
+        batches = list(filled(features, tokens))
+        order = [index for batch in batches for index in batch]
+        assert sorted(order) == list(range(len(lengths)))
+        longest = [features[index].length for index in order]
+        assert longest == sorted(longest, reverse=True)
+        sizes = [[sum(lengths[index]) for index in batch] for batch in batches]
+        assert all(sum(batch) <= tokens or len(batch) == 1 for batch in sizes)
+        assert all(sum(batch) + following[0] > tokens for batch, following in pairwise(sizes))
+
+    def test_idle_tokens_fill_up_and_are_in_no_sequence(self) -> None:
+        features = [Feature((tokens_of((0, 5, 2)),), None), Feature((tokens_of((0, 6, 7, 2)),), None)]
+        batch, alone = pack(features, multiple=4), pack(features)
+        assert [len(part) for part in (batch.ids, batch.positions, batch.cells)] == [8] * 3
+        assert batch.lengths == alone.lengths
+        assert batch.tokens.tolist() == alone.tokens.tolist()
+        assert batch.ids.tolist()[:7] == alone.ids.tolist()
 
 
 def test_folder_without_a_tokenizer_says_what_is_missing(tmp_path: Path) -> None:

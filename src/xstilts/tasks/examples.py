@@ -1,6 +1,7 @@
 """One example of each kind of task: what readers yield, what training encodes, what metrics compare."""
 
 import hashlib
+from collections.abc import Hashable
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -91,3 +92,17 @@ class Retrieval(Example):
 
     text: str
     english: str
+
+
+def inputs(example: Example) -> Hashable:
+    """What a model may read of an example, so that equal inputs have equal answers: neither id nor gold."""
+    match example:
+        case Classification():
+            return example.first, example.second
+        case SpanExtraction():
+            return example.question, example.context
+        case MultipleChoice():
+            return example.prompt, example.choices
+        case Tagging() | IntentAndSlots():
+            return example.words
+    return example

@@ -50,7 +50,7 @@ class Batch(NamedTuple):
     lengths: list[int]
     """Of each sequence."""
     ids: Tensor
-    """[tokens] int64."""
+    """[tokens] int64; after those of the sequences may be idle ones, which nobody reads."""
     positions: Tensor
     """[tokens] int64: each token's place in its sequence, from 0."""
     rectangles: Sequence[Rectangle]
@@ -74,11 +74,13 @@ class Batch(NamedTuple):
         )
 
 
-def pack(features: Sequence[Feature]) -> Batch:
+def pack(features: Sequence[Feature], *, multiple: int = 1) -> Batch:
+    """Idle tokens make their number a multiple."""
     sequences = [sequence for feature in features for sequence in feature.sequences]
     lengths = np.array([len(sequence) for sequence in sequences])
     starts = np.cumsum(lengths) - lengths
     positions = np.arange(lengths.sum()) - np.repeat(starts, lengths)
+    idle = np.zeros(-lengths.sum() % multiple, dtype=np.int64)
     rectangles, tokens, corners, size = [], [], np.empty_like(starts), 0
     for group in like_lengths(lengths):
         columns = np.arange(lengths[group[0]])
@@ -91,11 +93,11 @@ def pack(features: Sequence[Feature]) -> Batch:
     return Batch(
         features=features,
         lengths=lengths.tolist(),
-        ids=torch.from_numpy(np.concatenate(sequences).astype(np.int64)),
-        positions=torch.from_numpy(positions),
+        ids=torch.from_numpy(np.concatenate([*sequences, idle]).astype(np.int64)),
+        positions=torch.from_numpy(np.concatenate([positions, idle])),
         rectangles=rectangles,
         tokens=torch.from_numpy(np.concatenate(tokens)),
-        cells=torch.from_numpy(np.repeat(corners, lengths) + positions),
+        cells=torch.from_numpy(np.concatenate([np.repeat(corners, lengths) + positions, idle])),
     )
 
 
@@ -115,3 +117,17 @@ def bucketed(features: Sequence[Feature], size: int) -> Iterator[list[int]]:
     order = sorted(range(len(features)), key=lambda index: -features[index].length)
     for begin in range(0, len(order), size):
         yield order[begin : begin + size]
+
+
+def filled(features: Sequence[Feature], tokens: int) -> Iterator[list[int]]:
+    """Indices in batches of like length and at most so many tokens, longest first; a feature may be more by itself."""
+    sizes = [sum(len(sequence) for sequence in feature.sequences) for feature in features]
+    batch, used = list[int](), 0
+    for index in sorted(range(len(features)), key=lambda index: -features[index].length):
+        if batch and used + sizes[index] > tokens:
+            yield batch
+            batch, used = [], 0
+        batch.append(index)
+        used += sizes[index]
+    if batch:
+        yield batch

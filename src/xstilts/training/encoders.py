@@ -18,6 +18,7 @@ from transformers import AutoConfig, AutoModel, PreTrainedModel
 from transformers.initialization import no_init_weights
 
 from xstilts.core.errors import CoverageError, UserError
+from xstilts.training.linear import replace_linear
 from xstilts.training.tokenizer import TOKENIZER_FILES
 
 WEIGHTS = "model.safetensors"
@@ -56,6 +57,7 @@ def load_encoder(folder: Path, *, dropout: float | None = None) -> tuple[PreTrai
         _weights(folder), encoder.state_dict(), prefix=f"{encoder.base_model_prefix}.", folder=folder
     )
     encoder.load_state_dict(state)
+    replace_linear(encoder)
     encoder.train(mode=False)
     return encoder, report
 

@@ -36,17 +36,22 @@ def arithmetic(device: torch.device, settings: TrainingSettings) -> torch.autoca
 
 
 @contextmanager
-def memory_of(device: torch.device, settings: TrainingSettings) -> Iterator[None]:
-    """Raises OutOfMemoryError where a batch does not fit."""
+def memory_of(device: torch.device, settings: TrainingSettings, *, tokens: int | None = None) -> Iterator[None]:
+    """Raises OutOfMemoryError where a batch does not fit: of `batch_size` examples, or of so many tokens."""
     try:
         yield
     except RuntimeError as error:
         # The CPU's allocator has no exception of its own.
         if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
             raise
+        batch, way = (
+            f"{settings.batch_size} examples of up to {settings.max_length} tokens",
+            "lower batchSize or maxLength, or ",
+        )
+        if tokens:  # which no setting changes
+            batch, way = f"{tokens} tokens", ""
         raise OutOfMemoryError(
-            f"a batch of {settings.batch_size} examples of up to {settings.max_length} tokens does not fit into the "
-            f"memory of {device}; lower batchSize or maxLength, or give the stage more memory"
+            f"a batch of {batch} does not fit into the memory of {device}; {way}give the stage more memory"
         ) from error
 
 

@@ -21,6 +21,7 @@ from xstilts.training.encoders import LANGUAGE_MODEL, load_encoder, save_encoder
 from xstilts.training.folders import replacing
 from xstilts.training.heads import HEADS, Head, HeadSpec
 from xstilts.training.heads.language_model import LanguageModelHead
+from xstilts.training.linear import replace_linear
 from xstilts.training.packed import token_states
 from xstilts.training.prefix import PREFIX_WEIGHTS, Prefix
 
@@ -62,6 +63,7 @@ class MultiTaskModel(nn.Module):
         if self.prefix:
             encoder.requires_grad_(False)
         replace_dropout(self)
+        replace_linear(self.heads)
 
     def head(self, task: int) -> Head:
         head = self.heads[task]

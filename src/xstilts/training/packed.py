@@ -13,11 +13,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
-from torch.nn.functional import linear, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
 from transformers import PreTrainedModel
+from transformers.activations import GELUActivation
 
 from xstilts.training.batches import Batch
 from xstilts.training.dropout import dropout
+from xstilts.training.linear import linear, linear_gelu
 from xstilts.training.prefix import Prefix, prepended
 
 Places = Tensor | slice
@@ -40,6 +42,8 @@ def token_states(
     that with the prefix given as `past_key_values`.
     """
     modules: Any = encoder  # whose parts transformers leaves untyped
+    if isinstance(places, slice):
+        places = slice(sum(batch.lengths))  # without idle tokens
     # XLM-R counts positions from the padding's id on.
     positions = batch.positions + (encoder.config.pad_token_id + 1)
     states: Tensor = modules.embeddings(input_ids=batch.ids[None], position_ids=positions[None])[0]
@@ -66,8 +70,15 @@ def _layer(layer: Any, states: Tensor, batch: Batch, places: Places, prefix: Ten
     """XLM-R normalizes after each half, inside of the two `output` modules; XLM-R XL before."""
     context = _attention(layer.attention.self, _norm(layer.attention, "self_attn_layer_norm")(states), batch, prefix)
     states = layer.attention.output(context[places], states[places])
-    output: Tensor = layer.output(layer.intermediate(_norm(layer, "LayerNorm")(states)), states)
+    output: Tensor = layer.output(_intermediate(layer.intermediate, _norm(layer, "LayerNorm")(states)), states)
     return output
+
+
+def _intermediate(module: Any, states: Tensor) -> Tensor:
+    if isinstance(module.intermediate_act_fn, GELUActivation):
+        return linear_gelu(states, module.dense)
+    activated: Tensor = module(states)
+    return activated
 
 
 def _norm(module: nn.Module, name: str) -> nn.Module:
