@@ -3,6 +3,7 @@
 The files are found by `XSTILTS_DATA` and belong to no repository; its README lists their numbers of rows.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,8 +12,8 @@ from typing import NamedTuple
 import pytest
 
 from xstilts.tasks import datasets, registry
-from xstilts.tasks.examples import IntentAndSlots, SpanExtraction, Tagging
-from xstilts.tasks.gold import is_labelled
+from xstilts.tasks.examples import IntentAndSlots, SemanticParse, SpanExtraction, Tagging
+from xstilts.tasks.gold import gold, is_labelled
 
 ROOT = Path(os.environ.get("XSTILTS_DATA", Path(__file__).parents[2] / "../shared/data"))
 
@@ -39,6 +40,7 @@ def per_language(split: str, languages: str, rows: int) -> dict[str, int]:
 
 XNLI = "ar bg de el en es fr hi ru sw th tr ur vi zh"
 PAWSX = "de en es fr ja ko zh"
+MTOP = "de en es fr hi th"
 
 SAMPLES = [
     Sample("mnli", "mnli_glue_fixture", {"train:en": 1, "dev:en": 1, "dev_mismatched:en": 1}),
@@ -128,6 +130,7 @@ SAMPLES = [
             **per_language("train", "es th", 100),
         },
     ),
+    Sample("mtop", "mtop_xsemplr", {**per_language("dev", MTOP, 859), **per_language("test", MTOP, 1_237)}),
     Sample("tatoeba", "tatoeba", {**per_language("test", "ar de es hi ka sw th tr zh", 300), "test:jv": 205}),
 ]
 
@@ -167,6 +170,9 @@ def test_every_example_is_sound(sample, manifest):
             case IntentAndSlots():  # two Chinese sentences of xSID have an empty word
                 assert len(example.words) == len(example.slots) > 0
                 assert sample.dataset == "xsid" or all(word.strip() for word in example.words)
+            case SemanticParse():
+                labels = [token for token in example.parse if isinstance(token, str)]
+                assert all(label == "]" or label.startswith("[") for label in labels), "every leaf is a word"
         assert all(task.stratum(example) for task in tasks)
 
 
@@ -175,3 +181,25 @@ def test_ids_are_unique_within_a_split(sample, manifest):
         rows = datasets.read_split(split, [ROOT / sample.folder / file.path for file in split.files])
         ids = [example.id for example in rows if example.id]
         assert len(set(ids)) == len(ids)
+
+
+def test_every_tree_of_mtop_comes_back_from_its_pointers():
+    sample = next(sample for sample in SAMPLES if sample.dataset == "mtop")
+    for split in datasets.scan(sample.dataset, ROOT / sample.folder).splits:
+        path = ROOT / sample.folder / split.files[0].path
+        trees = [row["mr"]["slot_intent"][split.language] for row in json.loads(path.read_text(encoding="utf-8"))]
+        assert [gold(example) for example in datasets.read_split(split, [path])] == [
+            " ".join(tree.split()) for tree in trees
+        ]
+
+
+def test_mtops_english_rows_can_be_trained_on_and_tested_in_all_languages_without_a_common_id():
+    root = ROOT / "mtop_xsemplr"
+    manifest = datasets.scan("mtop", root, {"train:en": "dev.json", "dev:en": "test.json"})
+    ids = {}
+    for split, language in (("train", "en"), ("test", "en"), ("test", "th")):
+        found = manifest.find(split, language)
+        assert found is not None
+        ids[split, language] = {row.id for row in datasets.read_split(found, [root / found.files[0].path])}
+    assert ids["test", "en"] == ids["test", "th"]
+    assert ids["train", "en"].isdisjoint(ids["test", "en"])

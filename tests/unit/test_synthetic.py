@@ -13,7 +13,15 @@ from sklearn.linear_model import LogisticRegression
 from xstilts.core.errors import UserError
 from xstilts.core.manifests import Split
 from xstilts.tasks import datasets, registry
-from xstilts.tasks.examples import Classification, Example, IntentAndSlots, MultipleChoice, SpanExtraction, Tagging
+from xstilts.tasks.examples import (
+    Classification,
+    Example,
+    IntentAndSlots,
+    MultipleChoice,
+    SemanticParse,
+    SpanExtraction,
+    Tagging,
+)
 from xstilts.tasks.gold import gold
 from xstilts.tasks.synthetic import LANGUAGES, RECORD, ROWS, synthesize
 from xstilts.tasks.synthetic.draws import distinct_rows, stream
@@ -42,6 +50,7 @@ SPLITS = {
     "ccg": {"train": ["en"], "dev": ["en"]},
     "udpos": {"train": ["en"], "dev": ["en"], "test": list(LANGUAGES)},
     "xsid": {"train": ["en"], "dev": ["en"], "test": list(LANGUAGES)},
+    "mtop": {"train": ["en"], "dev": ["en"], "test": ["de", "en", "es", "hi"]},
     "tatoeba": {"test": [code for code in LANGUAGES if code != "en"]},
     "bucc2018": {split: [code for code in LANGUAGES if code != "en"] for split in ("dev", "test")},
 }
@@ -140,6 +149,17 @@ class TestFormats:
         assert found.keys() == {(split, code) for split, codes in SPLITS[dataset].items() for code in codes}
         for split in SPLITS[dataset]:
             assert len({len(rows) for (name, _), rows in found.items() if name == split}) == 1
+
+    def test_trees_are_nested_over_the_words_and_alike_in_every_language(self, corpora: Path) -> None:
+        templates: dict[str, list[list[str]]] = {}
+        for (split, code), rows in read(corpora, "mtop").items():
+            parses = [row.parse for row in rows if isinstance(row, SemanticParse)]
+            labels = [[token for token in parse if isinstance(token, str)] for parse in parses]
+            assert all(label == "]" or label.startswith("[") for parse in labels for label in parse)
+            assert 0.2 < sum(sum(token.startswith("[IN:") for token in p) > 1 for p in labels) / len(labels) < 0.8
+            if split == "test":
+                templates[code] = labels
+        assert all(labels == templates["en"] for labels in templates.values())
 
     @pytest.mark.parametrize(
         ("dataset", "num_labels"), [("mnli", 3), ("snli", 3), ("anli", 3), ("qqp", 2), ("xnli", 3), ("pawsx", 2)]
@@ -331,7 +351,7 @@ def sentences(row: Example) -> list[str]:
             return re.findall(r"[^.।。]+[.।。]", row.context)
         case MultipleChoice():
             return re.findall(r"[^.]+\.", row.prompt)
-        case Tagging() | IntentAndSlots():
+        case Tagging() | IntentAndSlots() | SemanticParse():
             return [" ".join(row.words)]
     return [getattr(row, "text", "")]
 

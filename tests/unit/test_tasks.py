@@ -20,6 +20,7 @@ from xstilts.tasks.examples import (
     IntentAndSlots,
     MultipleChoice,
     Retrieval,
+    SemanticParse,
     SpanExtraction,
     Tagging,
 )
@@ -32,6 +33,7 @@ METRICS = {
     TaskKind.SPAN_EXTRACTION: {"score"},
     TaskKind.TAGGING: {"f1", "accuracy"},
     TaskKind.INTENT_AND_SLOTS: {"exact_match"},
+    TaskKind.SEMANTIC_PARSING: {"exact_match"},
     TaskKind.RETRIEVAL: {"accuracy", "f1"},
 }
 
@@ -121,7 +123,8 @@ class TestContract:
         assert all(registry.published_rows(source) == rows for source, rows in task.spec.published_rows.items())
 
     def test_answer_rules_exist(self, task):
-        assert task.rules in {"squad", "squad_v2", "mlqa"}
+        parse = task.kind is TaskKind.SEMANTIC_PARSING
+        assert task.rules in ({"top", "sparql"} if parse else {"squad", "squad_v2", "mlqa"})
 
 
 class TestDatasetContract:
@@ -967,6 +970,20 @@ class TestReading:
             "go",
             {"intent": "go", "slots": ["O"]},
             "go",
+        ),
+        (
+            "mtop",
+            SemanticParse(id="", words=("in", "Rome"), parse=("[IN:GET_WEATHER", "[SL:LOCATION", 1, "]", "]")),
+            "IN:GET_WEATHER",
+            "[IN:GET_WEATHER [SL:LOCATION Rome ] ]",
+            "IN:GET_WEATHER",
+        ),
+        (
+            "mcwq",
+            SemanticParse(id="", words=("Did", "M0"), parse=("ASK", "WHERE", "{", 1, "wdt:P1", "M1", "}")),
+            "ASK",
+            "ASK WHERE { M0 wdt:P1 M1 }",
+            None,
         ),
         ("tatoeba", Retrieval(id="", text="a", english="b"), "all", None, None),
     ],

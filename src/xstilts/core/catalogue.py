@@ -25,6 +25,7 @@ class TaskKind(StrEnum):
     MULTIPLE_CHOICE = "multiple-choice"
     TAGGING = "tagging"
     INTENT_AND_SLOTS = "intent-and-slots"
+    SEMANTIC_PARSING = "semantic-parsing"
     RETRIEVAL = "retrieval"
     BITEXT_MINING = "bitext-mining"
 

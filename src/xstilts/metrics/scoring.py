@@ -8,6 +8,7 @@ The forms are those that prediction files hold, row by row:
     multiple-choice   index                         index
     tagging           tags of the words             tags of the words
     intent-and-slots  {"intent": ..., "slots": []}  {"intent": ..., "slots": []}
+    semantic-parsing  text of the parse             text, "" for none
     retrieval         row number                    row number
     bitext-mining     ids of translations           {"id": ..., "score": ...}, null for none
 """
@@ -21,6 +22,7 @@ from xstilts.core.errors import UserError
 from xstilts.metrics.answers import answer_scores
 from xstilts.metrics.bitext import pair_scores
 from xstilts.metrics.chunks import chunk_f1
+from xstilts.metrics.parses import parse_scores
 
 Scores = dict[str, float]
 
@@ -31,12 +33,15 @@ def score(
     """Metrics of one language, each from 0 to 100.
 
     `rules` and `language` choose how answers are normalised before they are compared: `squad` and `squad_v2` do the
-    same in every language, `mlqa` knows articles and segmentation of its seven languages. Raises UserError, naming
-    the example, where gold and predictions do not fit together.
+    same in every language, `mlqa` knows articles and segmentation of its seven languages. Of semantic parses, `rules`
+    is the language that they are in: `top` or `sparql`. Raises UserError, naming the example, where gold and
+    predictions do not fit together.
     """
     _check_rows(gold, predictions)
     if kind is TaskKind.SPAN_EXTRACTION:
         return answer_scores(gold, predictions, rules=rules, language=language)
+    if kind is TaskKind.SEMANTIC_PARSING:
+        return parse_scores(gold, predictions, rules=rules)
     return _SCORERS[kind](gold, predictions)
 
 
@@ -45,7 +50,8 @@ def degenerate(
 ) -> str | None:
     """Why the predictions are no better than one constant answer; None if they are better, or all right.
 
-    The constant is the majority label, the empty answer, the commonest tag, or the commonest intent without slots.
+    The constant is the majority label, the empty answer, the commonest tag, the commonest intent without slots, or the
+    commonest parse.
     """
     if list(gold) == list(predictions):
         return None
@@ -68,6 +74,7 @@ _DECISIVE = {
     TaskKind.TAGGING: ("f1",),
     # A young model may have no utterance fully right and still have learnt: it is judged by its parts.
     TaskKind.INTENT_AND_SLOTS: ("intent_accuracy", "slot_f1"),
+    TaskKind.SEMANTIC_PARSING: ("exact_match", "intent_accuracy", "slot_f1"),
 }
 
 

@@ -123,7 +123,8 @@ class Task:
     stratum: Callable[[Any], str]
     """Stratum of an example: subsets keep the shares of strata. Few and stable."""
     rules: str = "squad"
-    """Answer normalisation of span extraction: `squad`, `squad_v2` or `mlqa` (see `xstilts.metrics`)."""
+    """Answer normalisation of span extraction, `squad`, `squad_v2` or `mlqa`, or the language of parses, `top` or
+    `sparql` (see `xstilts.metrics`)."""
 
     @property
     def name(self) -> str:

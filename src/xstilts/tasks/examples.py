@@ -1,7 +1,7 @@
 """One example of each kind of task: what readers yield, what training encodes, what metrics compare."""
 
 import hashlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
@@ -84,6 +84,19 @@ class BitextSentence(Example):
     english: bool
     translations: tuple[str, ...]
     """Empty on the English side: a pair is written once."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SemanticParse(Example):
+    """Words and the tokens of their parse; a number copies the word of that place, a text stands for itself."""
+
+    words: tuple[str, ...]
+    parse: tuple[str | int, ...]
+
+
+def spelled(words: Sequence[str], parse: Sequence[str | int]) -> str:
+    """A parse as one string: tokens joined by single spaces, numbers replaced by the words of those places."""
+    return " ".join(words[token] if isinstance(token, int) else token for token in parse)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

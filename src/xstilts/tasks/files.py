@@ -194,11 +194,26 @@ def json_document(path: Path) -> Row:
     return Row(path, "top level", _json_object(path, text, "top level"))
 
 
+def json_list(path: Path) -> Iterator[Row]:
+    """A file that is one JSON list of objects."""
+    values = _json(path, "\n".join(line for _, line in lines(path)), "top level")
+    if not isinstance(values, list):
+        raise UserError(f"{path}, top level: expected a JSON list of objects")
+    for number, value in enumerate(values, 1):
+        if not isinstance(value, dict):
+            raise UserError(f"{path}, item {number}: {str(value)[:80]!r} is not a JSON object")
+        yield Row(path, f"item {number}", value)
+
+
 def _json_object(path: Path, text: str, place: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}, {place}: not JSON: {error}") from error
+    value = _json(path, text, place)
     if not isinstance(value, dict):
         raise UserError(f"{path}, {place}: {text[:80]!r} is not a JSON object")
     return value
+
+
+def _json(path: Path, text: str, place: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{path}, {place}: not JSON: {error}") from error

@@ -8,13 +8,15 @@ from xstilts.tasks.examples import (
     Example,
     IntentAndSlots,
     MultipleChoice,
+    SemanticParse,
     SpanExtraction,
     Tagging,
+    spelled,
 )
 
 
 def gold(example: Example) -> Any:
-    """Label, answer texts, index of the right choice, tags, intent and slots, or ids of translations.
+    """Label, answer texts, index of the right choice, tags, intent and slots, parse as a string, or ids of translations.
 
     None for a retrieval example: the right answer to a sentence is its own row number.
     """
@@ -29,13 +31,15 @@ def gold(example: Example) -> Any:
             return {"intent": example.intent, "slots": list(example.slots)}
         case BitextSentence():
             return list(example.translations)
+        case SemanticParse():
+            return spelled(example.words, example.parse)
     return None
 
 
 def gold_in_any_language(example: Example) -> Any:
     """What a translation leaves as it is: label, index of the right choice, intent, or whether there is an answer.
 
-    None for tagging and retrieval: other languages have other words.
+    None for tagging, retrieval and parses that are no trees: other languages have other words.
     """
     match example:
         case Classification() | MultipleChoice():
@@ -44,20 +48,20 @@ def gold_in_any_language(example: Example) -> Any:
             return "answerable" if example.answers else "unanswerable"
         case IntentAndSlots():
             return example.intent
+        case SemanticParse(parse=(str(root), *_)) if root.startswith("["):
+            return root.removeprefix("[")
     return None
 
 
 def is_labelled(example: Example) -> bool:
     """Whether upstream left the label in: XTREME's test files are blank, those of some tasks have none."""
     match example:
-        case Classification():
-            return bool(example.label)
+        case Classification(label=label) | IntentAndSlots(intent=label) | SemanticParse(parse=label):
+            return bool(label)
         case SpanExtraction():
             return all(answer.text for answer in example.answers)
         case MultipleChoice():
             return example.label >= 0
         case Tagging():
             return all(example.tags)
-        case IntentAndSlots():
-            return bool(example.intent)
     return True

@@ -1,4 +1,4 @@
-"""Semantic parsing as intent and slots: xSID, MASSIVE and Facebook's multilingual TOD; MTOP and MCWQ for plans only.
+"""Semantic parsing as intent and slots: xSID, MASSIVE and Facebook's multilingual TOD.
 
 XTREME has no such task, and the paper no recipe for one: all of them take the recipe of the tagging targets.
 """
@@ -21,7 +21,6 @@ from xstilts.tasks.examples import IntentAndSlots
 from xstilts.tasks.files import Row, blocks, json_lines, lines, parquet, parquet_classes
 
 _XSID_LANGUAGES = ("ar", "da", "de", "en", "gsw", "id", "it", "ja", "kk", "sr", "tr", "zh")
-_MTOP_LANGUAGES = ("de", "en", "es", "fr", "hi", "th")
 _MASSIVE_LOCALES = (
     "af-ZA", "am-ET", "ar-SA", "az-AZ", "bn-BD", "ca-ES", "cy-GB", "da-DK", "de-DE", "el-GR", "en-US", "es-ES", "fa-IR",
     "fi-FI", "fr-FR", "he-IL", "hi-IN", "hu-HU", "hy-AM", "id-ID", "is-IS", "it-IT", "ja-JP", "jv-ID", "ka-GE", "km-KH",
@@ -218,8 +217,6 @@ DATASETS = (
             ),
         ),
     ),
-    Dataset(name="mtop", licence="CC BY-SA 4.0"),
-    Dataset(name="mcwq", licence="CC BY 4.0"),
 )
 
 _SETTINGS = TrainingSettings(batch_size=32, epochs="10")  # [V] for jiant's tagging targets
@@ -276,22 +273,5 @@ TASKS = (
         published_rows={"train": 30_521, "dev": 4_181, "test": 8_621},  # [M] in English
         licence="CC BY-SA",
         reference="Schuster et al. 2019; recipe of jiant's tagging targets",
-    ),
-    _task(
-        "mtop",
-        "Nested task-oriented parses over eleven domains; planned with, not readable yet",
-        languages=_MTOP_LANGUAGES,
-        published_rows={"train": 15_667, "dev": 2_235, "test": 4_386},  # [V] in English
-        licence="CC BY-SA 4.0",
-        reference="Li et al. 2021; recipe of jiant's tagging targets",
-    ),
-    # No kind of task generates SPARQL; with this one, the nearest, a plan knows MCWQ's languages and sizes.
-    _task(
-        "mcwq",
-        "Questions to SPARQL over Wikidata; planned with, not readable yet",
-        languages=("en", "he", "kn", "zh"),
-        published_rows={"dev": 5_408, "test": 5_310},  # [V] split MCD1
-        licence="CC BY 4.0",
-        reference="Cui et al. 2022",
     ),
 )

@@ -23,6 +23,7 @@ FAMILIES = (
     "commonsense",
     "tagging",
     "parsing",
+    "semantic_parsing",
     "retrieval",
     "text",
 )

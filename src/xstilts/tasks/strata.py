@@ -2,7 +2,15 @@
 
 from bisect import bisect_left
 
-from xstilts.tasks.examples import Classification, IntentAndSlots, MultipleChoice, Retrieval, SpanExtraction, Tagging
+from xstilts.tasks.examples import (
+    Classification,
+    IntentAndSlots,
+    MultipleChoice,
+    Retrieval,
+    SemanticParse,
+    SpanExtraction,
+    Tagging,
+)
 
 _LENGTHS = ((10, "1-10 words"), (20, "11-20 words"), (40, "21-40 words"))
 _ANSWERS = ((1, "answer of 1 word"), (3, "answer of 2-3 words"), (6, "answer of 4-6 words"))
@@ -29,6 +37,11 @@ def by_length(example: Tagging) -> str:
 
 def by_intent(example: IntentAndSlots) -> str:
     return example.intent
+
+
+def by_root(example: SemanticParse) -> str:
+    """The intent at the root of a tree, or the form of a query."""
+    return str(example.parse[0]).removeprefix("[")
 
 
 def undivided(_: Retrieval) -> str:

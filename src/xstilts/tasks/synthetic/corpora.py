@@ -20,6 +20,7 @@ from xstilts.tasks.synthetic import (
     reading,
     supertags,
     tagging,
+    trees,
     utterances,
     vocabulary,
 )
@@ -71,8 +72,8 @@ ROWS: Mapping[str, int] = MappingProxyType(
 )
 """Rows of each split (a language, where there are several), right for a study of minutes on a CPU.
 
-Of the tasks after `text` there are as many as show that they can be read and trained on. The corpora of BUCC are those
-of Tatoeba in another form."""
+Of the tasks after `text` there are as many as show that they can be read and trained on. MTOP has the rows of xSID, and
+BUCC those of Tatoeba, in other forms."""
 TRANSLATED = "de"
 """The language of the translations of MNLI's and HellaSwag's training data."""
 
@@ -289,6 +290,11 @@ class _Corpora:
         valid, train = requests("xsid/valid"), requests("xsid/train")
         utterances.write_xsid(self.folder / "xsid/en.valid.conll", valid, ENGLISH, evaluation=True)
         utterances.write_xsid(self.folder / "xsid/en.train.conll", train, ENGLISH, evaluation=False)
+        for language in self.languages:
+            if language.code in trees.MTOP_LANGUAGES:
+                trees.write_mtop(self.folder / f"mtop/{language.code}/test.txt", test, language)
+        trees.write_mtop(self.folder / "mtop/en/eval.txt", valid, ENGLISH)
+        trees.write_mtop(self.folder / "mtop/en/train.txt", train, ENGLISH)
         return taken
 
     def _translations(self) -> set[object]:
