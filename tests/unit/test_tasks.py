@@ -767,10 +767,29 @@ class TestRetrieval:
         with pytest.raises(UserError, match=message):
             datasets.scan("bucc2018", tmp_path)
 
-    def test_a_bitext_without_gold_is_an_error_that_names_what_is_missing(self, tmp_path):
+    def test_a_bitext_without_gold_is_left_out_and_the_others_are_read(self, tmp_path, caplog):
         write(tmp_path, {"de-en.test.de": "de-1\tHallo\n", "de-en.test.en": "en-1\tHello\n"})
-        with pytest.raises(UserError, match=r"companion file is missing; expected all of .*\.gold"):
+        with pytest.raises(UserError, match="no split of 'bucc2018' has usable labels"):
             datasets.scan("bucc2018", tmp_path)
+        write(
+            tmp_path,
+            {
+                f"de-en.dev.{end}": text
+                for end, text in {"de": "de-1\tJa\n", "en": "en-1\tYes\n", "gold": "de-1\ten-1\n"}.items()
+            },
+        )
+        assert [split.split for split in datasets.scan("bucc2018", tmp_path).splits] == ["dev"]
+        assert "test:de (bucc-without-gold) left out" in caplog.text
+
+    def test_a_gold_pair_that_is_written_twice_counts_once(self, tmp_path):
+        write(
+            tmp_path,
+            {
+                f"de-en.dev.{end}": text
+                for end, text in {"de": "de-1\tJa\n", "en": "en-1\tYes\n", "gold": "de-1\ten-1\nde-1\ten-1\n"}.items()
+            },
+        )
+        assert examples("bucc2018", tmp_path, "dev", "de")[0].translations == ("en-1",)
 
     def test_an_english_side_that_xtreme_sorted_is_refused(self, tmp_path):
         numbers = [f"{number:02}\n" for number in range(20)]

@@ -82,8 +82,8 @@ class BitextSentence(Example):
 
     text: str
     english: bool
-    translations: tuple[str, ...]
-    """Empty on the English side: a pair is written once."""
+    translations: tuple[str, ...] | None
+    """Empty on the English side: a pair is written once. None where upstream leaves the pairs out."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -16,7 +16,7 @@ from xstilts.tasks.examples import (
 
 
 def gold(example: Example) -> Any:
-    """Label, answer texts, index of the right choice, tags, intent and slots, parse as a string, or ids of translations.
+    """Label, answer texts, index of the right choice, tags, intent and slots, the parse, or ids of translations.
 
     None for a retrieval example: the right answer to a sentence is its own row number.
     """
@@ -25,12 +25,10 @@ def gold(example: Example) -> Any:
             return example.label
         case SpanExtraction():
             return [answer.text for answer in example.answers]
-        case Tagging():
-            return list(example.tags)
+        case Tagging(tags=values) | BitextSentence(translations=tuple(values)):
+            return list(values)
         case IntentAndSlots():
             return {"intent": example.intent, "slots": list(example.slots)}
-        case BitextSentence():
-            return list(example.translations)
         case SemanticParse():
             return spelled(example.words, example.parse)
     return None
@@ -64,4 +62,6 @@ def is_labelled(example: Example) -> bool:
             return example.label >= 0
         case Tagging():
             return all(example.tags)
+        case BitextSentence():
+            return example.translations is not None
     return True

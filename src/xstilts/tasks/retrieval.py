@@ -23,6 +23,10 @@ _TATOEBA_CODES = {
 """ISO 639-3 to XTREME's codes, for its 36 languages."""
 
 
+_BUCC_SPLITS = {"sample": "dev", "training": "test", "dev": "dev", "test": "test"}
+"""BUCC's own names, and XTREME's."""
+
+
 def parallel_lines(text: Path, english: Path) -> Iterator[Retrieval]:
     """Two files of which line i of one translates line i of the other.
 
@@ -46,18 +50,25 @@ def parallel_lines(text: Path, english: Path) -> Iterator[Retrieval]:
 def bitext(text: Path, english: Path, gold: Path) -> Iterator[BitextSentence]:
     """BUCC 2018: two corpora of `id TAB sentence` a line, and the pairs of ids that are translations."""
     sentences, translations = dict(_identified(text)), dict(_identified(english))
-    pairs: dict[str, list[str]] = {}
+    pairs: dict[str, dict[str, None]] = {}
     for number, line in lines(gold):
         foreign, tab, partner = line.partition("\t")
         if not tab or foreign not in sentences or partner not in translations:
             raise UserError(
                 f"{gold}, line {number}: {line[:80]!r}; expected an id of {text.name}, a tab, and one of {english.name}"
             )
-        pairs.setdefault(foreign, []).append(partner)
+        pairs.setdefault(foreign, {})[partner] = None  # pairs are a set
     for identity, sentence in sentences.items():
         yield BitextSentence(id=identity, text=sentence, english=False, translations=tuple(pairs.get(identity, ())))
     for identity, sentence in translations.items():
         yield BitextSentence(id=identity, text=sentence, english=True, translations=())
+
+
+def bitext_without_gold(text: Path, english: Path) -> Iterator[BitextSentence]:
+    """The corpora alone, as XTREME's download leaves those of the test split."""
+    for path, is_english in ((text, False), (english, True)):
+        for identity, sentence in _identified(path):
+            yield BitextSentence(id=identity, text=sentence, english=is_english, translations=None)
 
 
 def _identified(path: Path) -> Iterator[tuple[str, str]]:
@@ -116,9 +127,14 @@ DATASETS = (
                     "{language}-en.{split}.en",
                     "{language}-en.{split}.gold",
                 ),
-                # BUCC's own names, and XTREME's
-                splits={"sample": "dev", "training": "test", "dev": "dev", "test": "test"},
+                splits=_BUCC_SPLITS,
                 read=bitext,
+            ),
+            Layout(
+                name="bucc-without-gold",
+                patterns=("{language}-en.{split}.{language}", "{language}-en.{split}.en"),
+                splits=_BUCC_SPLITS,
+                read=bitext_without_gold,
             ),
         ),
     ),

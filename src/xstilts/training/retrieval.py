@@ -17,14 +17,16 @@ from torch.nn.functional import normalize
 from transformers import PreTrainedModel
 
 from xstilts.api.training import Pooling, RetrievalSettings, Similarity, TrainingSettings
-from xstilts.core.errors import UserError
+from xstilts.core.errors import DivergenceError, UserError
 from xstilts.metrics.bitext import best_threshold
 from xstilts.tasks.examples import BitextSentence, Retrieval
+from xstilts.tasks.gold import gold
 from xstilts.training.assembly import check_sizes
-from xstilts.training.batches import Batch, Feature, bucketed, pack
+from xstilts.training.batches import Batch, Feature, filled, pack
 from xstilts.training.encoders import load_encoder
 from xstilts.training.execution import arithmetic, memory_of, prepare
-from xstilts.training.inference import PredictionRow
+from xstilts.training.inference import TOKENS, PredictionRow
+from xstilts.training.linear import ROWS
 from xstilts.training.packed import token_states
 from xstilts.training.search import Neighbours, nearest
 from xstilts.training.tokenizer import Tokenizer
@@ -124,11 +126,11 @@ def _mined(
         candidates(*pair, vectors[2 * number], vectors[2 * number + 1], retrieval)
         for number, pair in enumerate(corpora)
     )
-    gold = {example.id: example.translations for example in dev}
+    right = {example.id: example.translations or () for example in dev}
     threshold = best_threshold(
         [pair.score for pair in on_dev],
-        [pair.english in gold[pair.foreign] for pair in on_dev],
-        wanted=sum(map(len, gold.values())),
+        [pair.english in right[pair.foreign] for pair in on_dev],
+        wanted=sum(map(len, right.values())),
     )
     return Mined(threshold, _bitext_rows(dev, on_dev, threshold), _bitext_rows(test, on_test, threshold))
 
@@ -142,7 +144,8 @@ def _corpora(examples: Sequence[BitextSentence]) -> tuple[Corpus, Corpus]:
     sides: tuple[dict[str, str | None], dict[str, str | None]] = {}, {}
     for example in examples:
         side = sides[example.english]
-        side[example.text] = None if example.text in side else example.id
+        text = example.text.strip()
+        side[text] = None if text in side else example.id
     return sides
 
 
@@ -182,7 +185,7 @@ def _best(found: Neighbours) -> tuple[Tensor, Tensor]:
 
 def _bitext_rows(examples: Sequence[BitextSentence], pairs: Sequence[Pair], threshold: float) -> list[PredictionRow]:
     found = {pair.foreign: {"id": pair.english, "score": pair.score} for pair in pairs if pair.score >= threshold}
-    return [PredictionRow(e.id, list(e.translations), None if e.english else found.get(e.id)) for e in examples]
+    return [PredictionRow(e.id, gold(e), None if e.english else found.get(e.id)) for e in examples]
 
 
 class Embedder:
@@ -223,17 +226,22 @@ class Embedder:
         features = [Feature((self._tokenizer.single(tokens[:limit]),), None) for tokens in self._tokenizer.texts(texts)]
         device = self._encoder.device
         vectors = torch.empty(len(texts), self._encoder.config.hidden_size, device=device)
-        for indices in bucketed(features, self._settings.batch_size):
-            batch = pack([features[index] for index in indices]).to(device)
-            with memory_of(device, self._settings), arithmetic(device, self._settings):
+        tokens = TOKENS[device.type]
+        with memory_of(device, self._settings, tokens=tokens), arithmetic(device, self._settings):
+            for indices in filled(features, tokens):
+                batch = pack([features[index] for index in indices], multiple=ROWS).to(device)
                 vectors[indices] = self._pooled(batch)
+        if not vectors.isfinite().all():
+            raise DivergenceError(
+                "sentence vectors are not finite numbers: the encoder's training diverged; lower learningRate there"
+            )
         return normalize(vectors, dim=-1)
 
     def _pooled(self, batch: Batch) -> Tensor:
         states = token_states(self._encoder, batch, layers=self.layer).float()  # 0 is the embeddings
         if self._pooling is Pooling.CLS:
             return states[batch.starts]
-        return torch.stack([tokens.mean(dim=0) for tokens in torch.split(states, batch.lengths)])
+        return torch.stack([tokens.mean(dim=0) for tokens in torch.split(states[: sum(batch.lengths)], batch.lengths)])
 
 
 def layer_of(folder: Path, retrieval: RetrievalSettings) -> int:

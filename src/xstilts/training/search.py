@@ -2,13 +2,16 @@
 
 Products are what it takes time for; all else is arranged so that they are read once. Of a block of products only the
 maxima of small groups are compared with what is known already, and but for the first blocks few groups hold anything
-better. Beside both matrices and the answer, memory for one block of products is needed, whatever their sizes.
+better. Beside both matrices and the answer, memory for a few blocks of products is needed, whatever their sizes; for
+some twenty where nearly all products are equal.
 """
 
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
+
+from xstilts.training.linear import linear
 
 QUERIES, PLACES, GROUP = 1024, 4096, 64
 """Of one block: 16 MiB of products, compared in groups of 64."""
@@ -21,10 +24,11 @@ class Neighbours(NamedTuple):
     """[queries, k] int64: rows of the index; the lower one first where products are equal."""
 
 
+@torch.inference_mode()
 def nearest(queries: Tensor, index: Tensor, k: int) -> Neighbours:
     """The `k` rows of `index` [n, size] with the highest inner products for each of `queries` [q, size], float32.
 
-    All rows where there are fewer. Equal inputs give equal answers on the same device.
+    All rows where there are fewer. Equal inputs give equal answers on the same device. All numbers must be finite.
     """
     k = min(k, len(index))
     values = queries.new_empty(len(queries), k)
@@ -48,11 +52,7 @@ def _nearest(queries: Tensor, index: Tensor, k: int) -> Neighbours:
 
 def _products(queries: Tensor, block: Tensor) -> Tensor:
     """[queries, rows], rows padded to whole groups with minus infinity."""
-    if queries.device.type == "cpu" and torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
-        # torch.mm calls MKL, which leaves half of what AMD's processors can do unused.
-        products: Tensor = torch.ops.mkldnn._linear_pointwise(queries, block, None, "none", [], "")
-    else:
-        products = queries @ block.T
+    products = linear(queries, block, None)
     missing = -len(block) % GROUP
     return torch.nn.functional.pad(products, (0, missing), value=-torch.inf) if missing else products
 
