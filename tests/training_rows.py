@@ -11,7 +11,7 @@ from random import Random
 from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
-from xstilts.api.training import TrainingSettings
+from xstilts.api.training import ParserSettings, TrainingSettings
 from xstilts.core.catalogue import TaskKind
 from xstilts.tasks.examples import (
     Answer,
@@ -20,6 +20,7 @@ from xstilts.tasks.examples import (
     IntentAndSlots,
     MultipleChoice,
     Retrieval,
+    SemanticParse,
     SpanExtraction,
     Tagging,
     Text,
@@ -41,13 +42,23 @@ METRICS = {
     TaskKind.TAGGING: "accuracy",
     TaskKind.INTENT_AND_SLOTS: "exact_match",
     TaskKind.SPAN_EXTRACTION: "exact_match",
+    TaskKind.SEMANTIC_PARSING: "exact_match",
 }
 
 
 def settings(**changes: Any) -> TrainingSettings:
     """Fast learning at tiny sizes; dropout stays on."""
+    parser = ParserSettings(decoder_layers=1, beam_size=2, max_parse_tokens=12)
     return TrainingSettings(
-        **{"learning_rate": "0.003", "batch_size": 8, "max_length": 48, "doc_stride": 16, "epochs": "1"} | changes
+        **{
+            "parser": parser,
+            "learning_rate": "0.003",
+            "batch_size": 8,
+            "max_length": 48,
+            "doc_stride": 16,
+            "epochs": "1",
+        }
+        | changes
     )
 
 
@@ -64,7 +75,7 @@ def words(random: Random) -> list[str]:
     return [random.choice(sorted(OPENERS)), *middle]
 
 
-def example(kind: TaskKind, number: int) -> Example:
+def example(kind: TaskKind, number: int) -> Example:  # noqa: PLR0911
     random = Random(f"{kind} {number}")
     row, tokens = str(number), words(random)
     text, tags = " ".join(tokens), tuple(TAGS[word] for word in tokens)
@@ -84,6 +95,9 @@ def example(kind: TaskKind, number: int) -> Example:
         case TaskKind.SPAN_EXTRACTION:
             where = Answer(answer, text.index(f" {answer}") + 1)
             return SpanExtraction(id=row, question="which number", context=text, answers=(where,))
+        case TaskKind.SEMANTIC_PARSING:
+            parse = (f"[IN:{OPENERS[tokens[0]].upper()}", "[SL:NUMBER", tokens.index(answer), "]", "]")
+            return SemanticParse(id=row, words=tuple(tokens), parse=parse)
         case TaskKind.RETRIEVAL:
             return Retrieval(id=row, text=text, english=text)
 
@@ -106,6 +120,7 @@ def task(
         "name": str(kind),
         "kind": kind,
         "metric": METRICS[kind],
+        "rules": "top" if kind is TaskKind.SEMANTIC_PARSING else "squad",
         "train": table(HEADS[kind], rows(kind, number) if train is None else train, max_length=max_length),
         "dev": table(HEADS[kind], rows(kind, number) if dev is None else dev, max_length=max_length),
     }

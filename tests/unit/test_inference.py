@@ -96,6 +96,7 @@ def test_inputs_hold_neither_id_nor_gold(kind: TaskKind) -> None:
         TaskKind.TAGGING: {"tags": ()},
         TaskKind.INTENT_AND_SLOTS: {"slots": (), "intent": "?"},
         TaskKind.SPAN_EXTRACTION: {"answers": ()},
+        TaskKind.SEMANTIC_PARSING: {"parse": ()},
     }
     one, two = rows(kind, 2)
     assert inputs(replace(one, id="another", **other[kind])) == inputs(one) != inputs(two)

@@ -47,6 +47,19 @@ class Tuning(StrEnum):
     PREFIX = "Prefix"
 
 
+class ParserSettings(Model):
+    """The decoder of semantic parsing, its training and its search; defaults are those of XSemPLR's XLM-R + PTR."""
+
+    decoder_layers: int = Field(6, ge=1, le=48)
+    """Transformer layers, as wide as the encoder."""
+    label_smoothing: DecimalString = "0.1"
+    """Share of the target distribution that is even over everything a parse may consist of."""
+    beam_size: int = Field(5, ge=1, le=64)
+    """Hypotheses that the search follows; 1 is greedy."""
+    max_parse_tokens: int = Field(100, ge=1, le=4096)
+    """Tokens of a parse at most."""
+
+
 class TrainingSettings(Model):
     """Everything that changes the numbers of a training stage besides data, budget and seed.
 
@@ -86,6 +99,8 @@ class TrainingSettings(Model):
     """Learning rates of prefixes are higher, 0.001 to 0.01 in that paper: set learningRate too."""
     prefix_length: int = Field(16, ge=1, le=512)
     """Vectors before the keys and values of each layer; Prefix only."""
+    parser: ParserSettings = ParserSettings()
+    """Of semantic parsing alone."""
 
 
 class PretrainingSettings(TrainingSettings):

@@ -4,14 +4,14 @@ Called by the CLI, the engines and the tests alike. The `World` holds all that w
 in equal worlds give equal plans, and a change gives other keys to exactly the stages that it reaches.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from xstilts.api.study import BASELINE, FULL, PRETRAINING, Budget, Recipe, StageKind, Study, TargetRef, TaskRef
 from xstilts.api.training import TrainingSettings, Tuning
 from xstilts.core import cost
-from xstilts.core.catalogue import TaskSpec
+from xstilts.core.catalogue import TaskKind, TaskSpec
 from xstilts.core.configs import (
     BASE_CHECKPOINT,
     EvaluationConfig,
@@ -189,7 +189,7 @@ class _Planner:
             ),
             steps=pretraining.steps,
             seed=pretraining.seed,
-            settings=_own(settings, "doc_stride"),
+            settings=_own(settings, (), "doc_stride"),
         )
         address = self._stage(
             "pretraining",
@@ -275,7 +275,7 @@ class _Planner:
             checkpoint=base.checkpoint,
             budget=budget,
             seed=point.seed,
-            settings=_own(settings, *(() if text else ("gradient_accumulation",))),
+            settings=_own(settings, specs, *(() if text else ("gradient_accumulation",))),
         )
         address = self._stage(
             "intermediate-training",
@@ -309,7 +309,7 @@ class _Planner:
             checkpoint=checkpoint,
             budget=budget,
             seed=point.seed,
-            settings=_own(settings, "gradient_accumulation"),
+            settings=_own(settings, [spec], "gradient_accumulation"),
         )
         return self._stage(
             "target-training",
@@ -388,13 +388,14 @@ def _mixture_recipe(specs: list[TaskSpec]) -> TrainingSettings:
     return TrainingSettings(epochs="3", max_length=max(spec.settings.max_length for spec in specs))
 
 
-def _own(settings: TrainingSettings, *unused: str) -> TrainingSettings:
+def _own(settings: TrainingSettings, tasks: Sequence[TaskSpec], *unused: str) -> TrainingSettings:
     """Without what does not change the stage's numbers: epochs (the budget says it), selection (its user does), the
-    length of a prefix that is not there, and what else this stage does not use."""
+    length of a prefix that is not there, a parser that no task has, and what else this stage does not use."""
     prefix = () if settings.tuning is Tuning.PREFIX else ("prefix_length",)
+    parser = () if any(task.kind is TaskKind.SEMANTIC_PARSING for task in tasks) else ("parser",)
     default = TrainingSettings()
     return settings.model_copy(
-        update={name: getattr(default, name) for name in ("epochs", "selection", *prefix, *unused)}
+        update={name: getattr(default, name) for name in ("epochs", "selection", *prefix, *parser, *unused)}
     )
 
 

@@ -116,6 +116,6 @@ def inputs(example: Example) -> Hashable:
             return example.question, example.context
         case MultipleChoice():
             return example.prompt, example.choices
-        case Tagging() | IntentAndSlots():
+        case Tagging() | IntentAndSlots() | SemanticParse():
             return example.words
     return example

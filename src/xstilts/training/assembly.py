@@ -7,6 +7,7 @@ import torch
 from transformers import PreTrainedModel
 
 from xstilts.api.training import TrainingSettings, Tuning
+from xstilts.core.catalogue import TaskKind
 from xstilts.core.errors import UserError
 from xstilts.training.development import TaskData
 from xstilts.training.encoders import load_encoder
@@ -53,6 +54,7 @@ def _spec(task: TaskData, settings: TrainingSettings) -> HeadSpec:
         max_length=settings.max_length,
         doc_stride=settings.doc_stride,
         null_answers=task.train.facts.null_answers,
+        parser=settings.parser if task.kind is TaskKind.SEMANTIC_PARSING else None,
     )
 
 

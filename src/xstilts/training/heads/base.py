@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from xstilts.api.base import Model
+from xstilts.api.training import ParserSettings
 from xstilts.core.catalogue import TaskKind
 from xstilts.core.errors import UserError
 from xstilts.training.batches import Batch, Feature
@@ -45,6 +46,8 @@ class HeadSpec(Model):
     doc_stride: int
     null_answers: bool = False
     """Whether the training data of span extraction has questions without an answer."""
+    parser: ParserSettings | None = None
+    """Of semantic parsing."""
 
 
 class Head(nn.Module, ABC):
