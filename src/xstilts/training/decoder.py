@@ -14,7 +14,9 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import gelu, scaled_dot_product_attention
+from torch.nn.functional import scaled_dot_product_attention
+
+from xstilts.training.linear import linear_gelu, replace_linear
 
 END = 0
 """The symbol that ends an output, and begins the input."""
@@ -46,6 +48,7 @@ class PointerDecoder(nn.Module):
         self.norm = nn.LayerNorm(size)
         self.generator = nn.Linear(size, symbols)
         self.dropout = nn.Dropout(dropout)
+        replace_linear(self, recurs=True)
 
     def memory_of(self, vectors: Tensor, there: Tensor) -> Memory:
         """From the encoder's vectors [sentences, slots, size], with `there` as in `Memory`."""
@@ -133,7 +136,7 @@ class _Layer(nn.Module):
         (query,) = self._split(self.words_query(self.words_norm(states)), 1)
         context = scaled_dot_product_attention(query, *words, attn_mask=there[:, None, None])
         states = states + self.dropout(self.words_output(_joined(context)))
-        widened = gelu(self.widened(self.feed_norm(states)))
+        widened = linear_gelu(self.feed_norm(states), self.widened)
         result: Tensor = states + self.dropout(self.narrowed(widened))
         return result
 
