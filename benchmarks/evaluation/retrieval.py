@@ -61,14 +61,14 @@ def compare(name: str, queries: np.ndarray[Any, Any], index: np.ndarray[Any, Any
         values, places = flat.search(queries, NEIGHBOURS)
         return values, places
 
-    times: dict[str, list[float]] = {"xstilts": [], "faiss": []}
+    times: list[list[float]] = [[], []]
     for _ in range(repeats):
-        times["xstilts"].append(timed(ours))
-        times["faiss"].append(timed(theirs))
-    (values, places), (their_values, their_places) = ours(), theirs()
+        (values, places), (their_values, their_places) = (
+            timed(search, each) for search, each in zip((ours, theirs), times, strict=True)
+        )
     same = (places == their_places) | (np.abs(values - their_values) < ROUNDING)
-    mine, peer = (statistics.median(each) for each in times.values())
-    ratio = statistics.median(b / a for a, b in zip(*times.values(), strict=True))
+    mine, peer = (statistics.median(each) for each in times)
+    ratio = statistics.median(b / a for a, b in zip(*times, strict=True))
     print(
         f"retrieval, {len(queries):,} x {len(index):,} {name} vectors of {SIZE}, top {NEIGHBOURS}, {THREADS} threads\n"
         f"  xstilts            {mine:7.1f} s\n"
@@ -78,10 +78,11 @@ def compare(name: str, queries: np.ndarray[Any, Any], index: np.ndarray[Any, Any
     )
 
 
-def timed(search: Callable[[], Any]) -> float:
+def timed(search: Callable[[], Any], times: list[float]) -> Any:
     begin = time.perf_counter()
-    search()
-    return time.perf_counter() - begin
+    found = search()
+    times.append(time.perf_counter() - begin)
+    return found
 
 
 if __name__ == "__main__":

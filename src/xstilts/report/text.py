@@ -1,5 +1,8 @@
 """Tables for the terminal: scores with intervals, and scores by language."""
 
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+
 from rich.console import Group
 from rich.table import Table
 from rich.text import Text
@@ -18,13 +21,13 @@ ORACLE_CAPTION = "oracle: selected by labels of each language, so no zero-shot r
 
 def scores_table(results: Results) -> Group:
     """A table for each target: its headline metric in English, as mean over the other languages, and the difference of
-    that to the baseline; then its other metrics, and its headline metric under the other selection protocols, as means
-    over the other languages.
+    that to the baseline. Then one with its other metrics, and its headline metric under other selection protocols, as
+    means over the other languages.
 
     Trained targets come first, retrieval after; no column averages over targets.
     """
     captions = [CAPTION, *([ORACLE_CAPTION] if ORACLE in results.plan.protocols else [])]
-    tables = (_target_table(results, target) for target in results.targets)
+    tables = (table for target in results.targets for table in _target_tables(results, target))
     return Group(*tables, *(Text(caption, style="dim") for caption in captions))
 
 
@@ -58,31 +61,32 @@ def other_protocols(target: Target) -> list[str]:
     return [protocol for protocol in target.protocols if protocol != target.protocol]
 
 
-def _target_table(results: Results, target: Target) -> Table:
-    budgets = any(condition.budget for condition in results.planned)
+def _target_tables(results: Results, target: Target) -> Iterator[Table]:
     title = f"{target.name}: {target.metric or 'no result yet'} ({kind(target)}; {target.protocol} checkpoint)"
+    headers = ("trials", "English", "other languages", "difference", "p (Holm)")
+    yield _table(results, title, headers, partial(_cells, results, target))
+    if others := (*target.metrics[1:], *other_protocols(target)):
+        title = f"{target.name}: other metrics, and {target.metric} of other checkpoints; means of other languages"
+        yield _table(results, title, others, partial(_other_cells, results, target))
+
+
+def _table(results: Results, title: str, headers: Sequence[str], cells: Callable[[Condition], Sequence[str]]) -> Table:
+    """A row for each condition."""
+    budgets = any(condition.budget for condition in results.planned)
     table = Table(title=title, title_justify="left")
     table.add_column("recipe")
     table.add_column("rows", justify="right")
     if budgets:
         table.add_column("budget")
-    for header in (
-        "trials",
-        "English",
-        "other languages",
-        "difference",
-        "p (Holm)",
-        *target.metrics[1:],
-        *other_protocols(target),
-    ):
+    for header in headers:
         table.add_column(header, justify="right", no_wrap=True)
     for condition in results.planned:
         leading = [condition.recipe, _rows(condition), *([condition.budget] if budgets else [])]
-        table.add_row(*leading, *_cells(results, target, condition))
+        table.add_row(*leading, *cells(condition))
     return table
 
 
-def _cells(results: Results, target: Target, condition: Condition) -> tuple[str, ...]:
+def _cells(results: Results, target: Target, condition: Condition) -> Sequence[str]:
     english, others = (
         results.find(condition, target=target.name, metric=target.metric, scope=scope)
         for scope in (ENGLISH, OTHER_LANGUAGES)
@@ -94,19 +98,15 @@ def _cells(results: Results, target: Target, condition: Condition) -> tuple[str,
         formats.mean(others),
         formats.difference(others),
         formats.p_value(others.adjusted_p_value if others else None),
-        *(
-            formats.mean(results.find(condition, target=target.name, metric=metric, scope=OTHER_LANGUAGES))
-            for metric in target.metrics[1:]
-        ),
-        *(
-            formats.mean(
-                results.find(
-                    condition, target=target.name, metric=target.metric, scope=OTHER_LANGUAGES, protocol=protocol
-                )
-            )
-            for protocol in other_protocols(target)
-        ),
     )
+
+
+def _other_cells(results: Results, target: Target, condition: Condition) -> Sequence[str]:
+    find = partial(results.find, condition, target=target.name, scope=OTHER_LANGUAGES)
+    return [
+        *(formats.mean(find(metric=metric)) for metric in target.metrics[1:]),
+        *(formats.mean(find(metric=target.metric, protocol=protocol)) for protocol in other_protocols(target)),
+    ]
 
 
 def _recipe_table(results: Results, target: Target, conditions: list[Condition]) -> Table:

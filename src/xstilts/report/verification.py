@@ -178,7 +178,8 @@ class _Verification:
             if problem := _difference(expected, rows):
                 self.problems.append(f"{place}: {problem}")
                 return None
-            return entry.model_copy(update={"metrics": _metrics(task, entry.language, expected, rows)})
+            scores = _metrics(task, entry.language, expected, rows)
+            return entry.model_copy(update={"metrics": {metric: scores[metric] for metric in entry.metrics}})
         except (OSError, ValueError, LookupError, TypeError, IntegrityError, NotFound) as error:
             self.problems.append(f"{place}: {error}")
             return None
