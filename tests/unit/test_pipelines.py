@@ -17,9 +17,10 @@ from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 from kfp_ir.interpreter import Execution, Interpreter
 from pipelines.compile import COMPONENTS, ROOT, differences, generated, main
 from xstilts.api.study import BASELINE, StageKind, Study
+from xstilts.api.trial import Point
 from xstilts.core.errors import UserError
 from xstilts.core.keys import canonical_json, stage_address, stage_key
-from xstilts.core.plan import Plan, PlannedStage, Point, Trial
+from xstilts.core.plan import Plan, PlannedStage, Trial
 from xstilts.engines.kubeflow import pipeline_arguments
 from xstilts.stages.__main__ import build_parser
 

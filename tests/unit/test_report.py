@@ -13,10 +13,11 @@ from rich.console import Console, RenderableType
 
 from xstilts import report
 from xstilts.api.study import BASELINE, Budget
+from xstilts.api.trial import Point
 from xstilts.core.errors import IntegrityError, UserError
 from xstilts.core.keys import model_address
 from xstilts.core.manifests import SplitRef
-from xstilts.core.plan import NotApplicable, Plan, PlannedStage, Point, Trial
+from xstilts.core.plan import NotApplicable, Plan, PlannedStage, Trial
 from xstilts.core.results import CheckpointScores, EvaluationFacts, LanguageScores, TrainingFacts
 from xstilts.report import text
 from xstilts.report.html import render_html

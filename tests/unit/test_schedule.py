@@ -3,8 +3,9 @@
 import pytest
 
 from xstilts.api.study import Budget, FailurePolicy
+from xstilts.api.trial import Point
 from xstilts.core.errors import ExitCode
-from xstilts.core.plan import Plan, PlannedStage, Point, Trial
+from xstilts.core.plan import Plan, PlannedStage, Trial
 from xstilts.core.results import Outcome
 from xstilts.engines.schedule import Schedule, State
 

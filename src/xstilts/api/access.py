@@ -48,8 +48,11 @@ class EngineType(StrEnum):
 
 
 class EngineSpec(Model):
-    type: EngineType = EngineType.LOCAL
+    type: EngineType | None = None
+    """Where unset, Local for `xstilts run` and Jobs on a cluster."""
     endpoint: str | None = Field(None, max_length=1024)
     """URL of the Kubeflow Pipelines API; Kubeflow only."""
     namespace: str | None = Field(None, max_length=63)
     token_secret_ref: SecretRef | None = None
+    queue_name: str | None = Field(None, max_length=63)
+    """LocalQueue of Kueue, which admits the Jobs; Jobs only."""

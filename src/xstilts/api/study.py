@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from xstilts.api.access import EngineSpec, SecretRef, StoreSpec, TrackingSpec
 from xstilts.api.base import DecimalString, Model
+from xstilts.api.pods import PodTemplate
 from xstilts.api.training import PretrainingSettings, RetrievalSettings, SelectionProtocol, TrainingSettings, Tuning
 
 API_VERSION: Literal["xstilts.dev/v1alpha1"] = "xstilts.dev/v1alpha1"
@@ -280,6 +281,7 @@ class FailurePolicy(Model):
     preemption_retries: int = Field(20, ge=0, le=10000)
     """New attempts of a stage that was ended from outside."""
     active_deadline_seconds: int | None = Field(None, ge=1)
+    """Seconds from acceptance after which the study fails and what runs is stopped."""
 
 
 class CheckpointRetention(StrEnum):
@@ -298,6 +300,13 @@ class Reuse(StrEnum):
     ALWAYS = "Always"
     SAME_IMAGE = "SameImage"
     NEVER = "Never"
+
+
+class DeletionPolicy(StrEnum):
+    """What becomes of Trials and Jobs when their Study is deleted. The store and MLflow are never touched."""
+
+    DELETE = "Delete"  # running stages save their progress and end
+    ORPHAN = "Orphan"  # they stay and run to their end
 
 
 class StudySpec(Model):
@@ -325,12 +334,19 @@ class StudySpec(Model):
     tracking: TrackingSpec
     engine: EngineSpec = EngineSpec()
     resources: dict[StageKind, StageResources] = Field(default_factory=dict)
+    pod_template: PodTemplate = PodTemplate()
     parallelism: int = Field(8, ge=1, le=1024)
     """Trials (Local: stages) that run at the same time."""
     failure_policy: FailurePolicy = FailurePolicy()
     retention: Retention = Retention()
     reuse: Reuse = Reuse.ALWAYS
     suspend: bool = False
+    """Running stages save their progress and end; they go on when it is false again."""
+    deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
+    max_gpu_hours: DecimalString | None = Field(None, alias="maxGPUHours")
+    """Accelerators times hours that the study may use; it fails when they are used up."""
+    ttl_seconds_after_finished: int | None = Field(None, ge=0)
+    """Seconds after its end when the Study is deleted from the cluster; kept where unset."""
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

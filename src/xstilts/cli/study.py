@@ -88,7 +88,7 @@ def run(file: StudyFile, out: ReportFolder = None) -> None:
     from xstilts.engines.study import run_study
 
     study = load_study(file)
-    if study.spec.engine.type is not EngineType.LOCAL:
+    if study.spec.engine.type not in {None, EngineType.LOCAL}:
         raise UserError(f"spec.engine.type: {study.spec.engine.type} needs a cluster; write Local to run it here")
     console = _console()
     try:

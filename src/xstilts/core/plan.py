@@ -5,35 +5,9 @@ from functools import cached_property
 from pydantic import Field
 
 from xstilts.api.base import Model
-from xstilts.api.study import BASELINE, Budget, StageKind
+from xstilts.api.study import StageKind
+from xstilts.api.trial import Point
 from xstilts.core.keys import digest, stage_address
-
-
-class Point(Model):
-    """One point of the intermediate axes: what makes a trial."""
-
-    recipe: str
-    """`baseline` for size 0."""
-    size: str
-    rows: int
-    """Rows of intermediate data that the size means."""
-    subset_seed: int | None = None
-    """None for the baseline and for full data, which do not depend on it."""
-    seed: int
-    budget: Budget | None = None
-    """None for the baseline, and for a task's published epochs."""
-
-    @property
-    def name(self) -> str:
-        """Readable and unique within a study, fit for a Kubernetes name."""
-        if self.recipe == BASELINE:
-            return f"{BASELINE}-s{self.seed}"
-        size = self.size.replace("%", "pct").replace(".", "d")
-        subset = "" if self.subset_seed is None else f"-d{self.subset_seed}"
-        budget = ""
-        if self.budget:
-            budget = f"-u{self.budget.steps}" if self.budget.steps else f"-e{self.budget.epochs}".replace(".", "d")
-        return f"{self.recipe}-{size}{subset}{budget}-s{self.seed}"
 
 
 class PlannedStage(Model):

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from xstilts.api.study import BASELINE, FULL, PRETRAINING, Budget, Recipe, StageKind, Study, TargetRef, TaskRef
 from xstilts.api.training import TrainingSettings, Tuning
+from xstilts.api.trial import Point
 from xstilts.core import cost
 from xstilts.core.catalogue import TaskKind, TaskSpec
 from xstilts.core.configs import (
@@ -26,7 +27,7 @@ from xstilts.core.configs import (
 )
 from xstilts.core.errors import UserError
 from xstilts.core.keys import model_address, stage_address, stage_key
-from xstilts.core.plan import NotApplicable, Plan, PlannedStage, Point, Trial
+from xstilts.core.plan import NotApplicable, Plan, PlannedStage, Trial
 from xstilts.core.results import ORACLE
 from xstilts.core.sampling import apportion, mixture_weights
 from xstilts.core.scaling import resolve_size

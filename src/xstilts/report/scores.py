@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields
 
 from xstilts.api.study import BASELINE, Budget
+from xstilts.api.trial import Point
 from xstilts.core.errors import IntegrityError
-from xstilts.core.plan import Plan, Point, Trial
+from xstilts.core.plan import Plan, Trial
 from xstilts.core.results import EvaluationFacts
 
 

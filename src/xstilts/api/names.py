@@ -1,0 +1,84 @@
+"""Names that people and other programs see on objects of the cluster: labels, finalizer, conditions, reasons."""
+
+from enum import StrEnum
+
+GROUP = "xstilts.dev"
+VERSION = "v1alpha1"
+FIELD_MANAGER = "xstilts-operator"
+FINALIZER = f"{GROUP}/cleanup"
+
+# ---- labels
+
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGER = "xstilts"
+"""Value of MANAGED_BY on everything that the operator makes."""
+STUDY = f"{GROUP}/study"
+"""Name of the Study; on a Job that several share, of the one that started it."""
+TRIAL = f"{GROUP}/trial"
+"""Name of the Trial; on a Job, of the one that started it."""
+STAGE = f"{GROUP}/stage"
+"""Kind of the stage."""
+STAGE_KEY = f"{GROUP}/stage-key"
+GENERATION = f"{GROUP}/generation"
+"""Which attempt at a stage, counted from 1, a Job is."""
+SCHEDULE = f"{GROUP}/schedule"
+"""Name of the StudySchedule that made a Study."""
+READABLE = f"{GROUP}/readable"
+"""On a Secret, with the value "true": the operator may read it for Studies of its namespace."""
+
+# ---- annotations
+
+STORE = f"{GROUP}/store"
+"""Where the results of a Job lie."""
+SLOT = f"{GROUP}/slot"
+"""Time that a StudySchedule made a Study for."""
+
+
+class StudyCondition(StrEnum):
+    """Condition types of a Study. `Succeeded` sums up: it is Unknown until the Study ends."""
+
+    ACCEPTED = "Accepted"
+    STORAGE_READY = "StorageReady"
+    TRACKING_READY = "TrackingReady"
+    PROGRESSING = "Progressing"
+    SUSPENDED = "Suspended"
+    SUCCEEDED = "Succeeded"
+
+
+class TrialCondition(StrEnum):
+    """A Trial has one condition, whose reason says where it stands."""
+
+    SUCCEEDED = "Succeeded"
+
+
+class Reason(StrEnum):
+    """Reasons of conditions and events, beside names of errors (see `xstilts.core.errors`)."""
+
+    # of a Study
+    PENDING = "Pending"  # not looked at yet
+    ACCEPTED = "Accepted"
+    INVALID = "InvalidStudy"
+    ENGINE_NOT_SUPPORTED = "EngineNotSupported"
+    READY = "Ready"
+    FORBIDDEN = "SecretForbidden"  # the operator may not read a Secret that the Study names
+    MISSING = "SecretMissing"
+    RUNNING = "Running"
+    SUSPENDED = "Suspended"
+    NOT_SUSPENDED = "NotSuspended"
+    SUCCEEDED = "Succeeded"
+    TOO_MANY_FAILED_TRIALS = "TooManyFailedTrials"
+    DEADLINE_EXCEEDED = "DeadlineExceeded"
+    GPU_HOURS_EXCEEDED = "GPUHoursExceeded"
+    DELETING = "Deleting"
+
+    # of a Trial
+    QUEUED = "Queued"  # parallelism, of the Study or of the operator, is used up
+    WAITING_FOR_STAGE = "WaitingForStage"  # another trial, Study or cluster is at work on a stage that it needs
+    STAGE_FAILED = "StageFailed"
+    STOPPED = "Stopped"  # its Study ended before it
+
+    # of a stage
+    PREEMPTION_RETRIES_EXCEEDED = "PreemptionRetriesExceeded"
+    RETRIES_EXCEEDED = "RetriesExceeded"
+    ENDED_FROM_OUTSIDE = "EndedFromOutside"
+    RESOURCES_DIFFER = "ResourcesDiffer"  # a shared Job keeps the resources of the Study that started it

@@ -1,0 +1,79 @@
+"""The StudySchedule: makes a Study at each of its times, as a CronJob makes Jobs. Scheduled retraining."""
+
+from enum import StrEnum
+from typing import Literal
+from zoneinfo import available_timezones
+
+from pydantic import Field, field_validator
+
+from xstilts.api.base import Model
+from xstilts.api.conditions import Condition
+from xstilts.api.study import API_VERSION, Metadata, StudySpec
+
+
+class ConcurrencyPolicy(StrEnum):
+    """What happens at a time when a Study of the schedule still runs."""
+
+    FORBID = "Forbid"  # the time is skipped
+    ALLOW = "Allow"
+    REPLACE = "Replace"  # the running one is deleted, and gone before the next is made
+
+
+class TemplateMetadata(Model):
+    """What the Studies of a schedule carry."""
+
+    labels: dict[str, str] = Field(default_factory=dict, max_length=32)
+    annotations: dict[str, str] = Field(default_factory=dict, max_length=32)
+
+
+class StudyTemplate(Model):
+    metadata: TemplateMetadata = TemplateMetadata()
+    spec: StudySpec
+
+
+class StudyScheduleSpec(Model):
+    schedule: str = Field(min_length=1, max_length=128)
+    """Cron, five fields: minute, hour, day of month, month, day of week."""
+    time_zone: str = Field("Etc/UTC", max_length=64)
+    """IANA name, such as `Europe/Berlin`."""
+    concurrency_policy: ConcurrencyPolicy = ConcurrencyPolicy.FORBID
+    starting_deadline_seconds: int | None = Field(None, ge=1)
+    """A time that was missed by more than this is skipped; of several missed times only the latest runs."""
+    suspend: bool = False
+    successful_studies_history_limit: int = Field(3, ge=0, le=1000)
+    """Succeeded Studies that are kept in the cluster; what they made stays in the store and in MLflow."""
+    failed_studies_history_limit: int = Field(1, ge=0, le=1000)
+    only_if_changed: bool = False
+    """Skip a time at which everything that a Study would run is there already: same data, model, settings and code."""
+    study_template: StudyTemplate
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError(f"{value!r} is no time zone of the IANA data base; write a name such as Europe/Berlin")
+        return value
+
+
+class StudyScheduleStatus(Model):
+    observed_generation: int = 0
+    conditions: tuple[Condition, ...] = Field((), max_length=8)
+    """`Ready`: whether the schedule is understood and goes on."""
+    active: tuple[str, ...] = Field((), max_length=64)
+    """Studies that have not ended."""
+    last_schedule_time: str | None = Field(None, json_schema_extra={"format": "date-time"})
+    """The latest time that was dealt with: a Study was made, or it was skipped."""
+    last_successful_time: str | None = Field(None, json_schema_extra={"format": "date-time"})
+    """When a Study of the schedule last succeeded."""
+    last_skipped_time: str | None = Field(None, json_schema_extra={"format": "date-time"})
+    last_skipped_reason: str = Field("", max_length=256)
+    next_schedule_time: str | None = Field(None, json_schema_extra={"format": "date-time"})
+
+
+class StudySchedule(Model):
+    """Makes a Study from a template at each time of a schedule."""
+
+    api_version: Literal["xstilts.dev/v1alpha1"] = API_VERSION
+    kind: Literal["StudySchedule"] = "StudySchedule"
+    metadata: Metadata
+    spec: StudyScheduleSpec
