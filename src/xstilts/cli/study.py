@@ -116,7 +116,7 @@ def status(file: StudyFile) -> None:
 def report(file: StudyFile, out: ReportFolder = None) -> None:
     """Write the report of what is done so far."""
     from xstilts.cli import show
-    from xstilts.engines.study import write_results
+    from xstilts.conclusion import write_results
 
     study = load_study(file)
     store = acceptance.store_of(study.spec.store)

@@ -1,0 +1,101 @@
+"""From what is done of a plan to its tables, its report, and the runs of its trials and of the study in MLflow."""
+
+import hashlib
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from xstilts import acceptance, report
+from xstilts.acceptance import Done
+from xstilts.api.study import Study
+from xstilts.core.keys import digest
+from xstilts.core.plan import Plan, Trial
+from xstilts.core.results import EvaluationFacts
+from xstilts.tracking import StudyRecord, Tracker, TrialRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finished:
+    """What is left to show of a study."""
+
+    results: report.Results
+    closing_lines: Sequence[str]
+    """Where things are, and the command that opens the comparison."""
+    failures: Mapping[str, str] = field(default_factory=dict)
+    """Trial to reason."""
+
+
+def write_results(
+    study: Study, planned: Plan, done: Done, folder: Path, *, failures: Mapping[str, str] | None = None
+) -> Finished:
+    """Tables and report.html of what is done; `failures` says by trial why results are missing."""
+    results = report.collect(
+        planned,
+        acceptance.evaluations(planned, done.manifests),
+        states=failures,
+        training=acceptance.trainings(planned, done.manifests),
+    )
+    commands = {"Compare checkpoints and trials in MLflow": comparison_command(study)}
+    written = report.write_report(results, folder, commands=commands)
+    lines = [f"Report: {written[0]}", *(f"{what}: {command}" for what, command in commands.items())]
+    return Finished(results=results, closing_lines=lines, failures=failures or {})
+
+
+def comparison_command(study: Study) -> str:
+    """What a person types to open MLflow's comparison."""
+    uri = study.spec.tracking.uri
+    if uri.startswith("sqlite:"):
+        return f"mlflow ui --backend-store-uri {shlex.quote(uri)}  (experiment {study.experiment!r})"
+    return f"{uri} (experiment {study.experiment!r})"
+
+
+def receipt(record: TrialRecord | StudyRecord, tracker: Tracker) -> str:
+    content = asdict(record)
+    if isinstance(record, StudyRecord):
+        content["artifacts"] = [hashlib.sha256(path.read_bytes()).hexdigest() for path in record.artifacts]
+    return f"studies/{record.study}/receipts/{digest([tracker.identity, content])}.json"
+
+
+def records(planned: Plan, done: Done, failures: Mapping[str, str], folder: Path) -> list[TrialRecord | StudyRecord]:
+    facts = acceptance.evaluations(planned, done.manifests)
+    finished = [trial for trial in planned.trials if done.published.issuperset(trial.stages)]
+    trials = [trial_record(planned, trial, facts, "Succeeded") for trial in finished]
+    trials += [trial_record(planned, trial, facts, "Failed") for trial in planned.trials if trial.name in failures]
+    whole = StudyRecord(
+        study=planned.study,
+        state="Succeeded" if len(finished) == len(planned.trials) else "Failed",
+        params={"model": planned.model, "trials": str(len(planned.trials)), "stages": str(len(planned.stages))},
+        tags={"xstilts.plan": planned.digest},
+        metrics={"trials/succeeded": float(len(finished)), "trials/failed": float(len(failures))},
+        artifacts=sorted(path for path in folder.iterdir() if path.is_file()),
+    )
+    return [*trials, whole]
+
+
+def trial_record(planned: Plan, trial: Trial, facts: Mapping[str, EvaluationFacts], state: str) -> TrialRecord:
+    point = trial.point
+    budget = point.budget
+    scores: dict[str, float] = {}
+    for target, address in trial.evaluations.items():
+        found = facts.get(address)
+        if found and (selected := found.of(planned.selected[target])):
+            values = {entry.language: entry.metrics[found.metric] for entry in selected.languages}
+            scores |= {f"{target}/{found.metric}/{language}": value for language, value in values.items()}
+            scores[f"{target}/{found.metric}/mean"] = sum(values.values()) / len(values)
+    return TrialRecord(
+        study=planned.study,
+        name=trial.name,
+        key=digest([planned.study, trial.document()]),
+        state="Succeeded" if state == "Succeeded" else "Failed",
+        params={
+            "recipe": point.recipe,
+            "size": point.size,
+            "rows": str(point.rows),
+            "subset_seed": str(point.subset_seed),
+            "seed": str(point.seed),
+            "budget": "published" if budget is None else f"{budget.epochs or budget.steps}",
+        },
+        stage_runs={address: planned.stages[address].kind for address in trial.stages},
+        scores=scores,
+    )
