@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cluster import s3
+from cluster import kubernetes, s3
 from studies import TinyStudy, accept_in, make_inputs
 from xstilts.store import ObjectStore, open_store
 
@@ -49,6 +49,23 @@ def s3_store(s3_credentials: s3.S3Server) -> Iterator[ObjectStore]:
     yield store
     for info in store.list(""):
         store.delete(info.key)
+
+
+@pytest.fixture(scope="session")
+def control_plane() -> Iterator[kubernetes.ControlPlane]:
+    """A real Kubernetes API with its controllers, or the cluster that XSTILTS_TEST_KUBECONFIG names."""
+    with kubernetes.serve() as plane:
+        yield plane
+
+
+@pytest.fixture
+def namespace(control_plane: kubernetes.ControlPlane) -> Iterator[str]:
+    """A new namespace, with its default service account. Its deletion goes on after the test."""
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    control_plane.kubectl("create", "namespace", name)
+    control_plane.kubectl("wait", "--for=create", "serviceaccount/default", "--namespace", name, "--timeout=60s")
+    yield name
+    control_plane.kubectl("delete", "namespace", name, "--wait=false")
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,120 @@
+"""A real Kubernetes API for tests, with the controllers that make Jobs and owner references work.
+
+No kubelet and no scheduler is part of it: `cluster.kubelet` runs pods as processes. Where XSTILTS_TEST_KUBECONFIG names
+the kubeconfig of an administrator, that cluster is used and nothing is started; tests that restart a server or run pods
+as processes are skipped then.
+"""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cluster.kubernetes_parts import Parts, binary
+from cluster.warden import Warden
+
+
+class ControlPlane:
+    """A cluster and the ways to talk to it. What changes its processes needs one that was started here."""
+
+    def __init__(self, config: Mapping[str, Any], folder: Path, parts: Parts | None = None) -> None:
+        """The config is a kubeconfig of one cluster and one user, an administrator."""
+        self._config = config
+        self._folder = folder
+        self._parts = parts
+
+    # --- clients ----------------------------------------------------------------------------------------------------
+
+    def kubeconfig(self, token: str | None = None, *, server: str = "", authority: Path | None = None) -> Path:
+        """A kubeconfig of an administrator, or of who holds the token; of another address such as a proxy's."""
+        config = deepcopy(dict(self._config))
+        if token:
+            config["users"][0]["user"] = {"token": token}
+        if server:
+            config["clusters"][0]["cluster"] = {"server": server, "certificate-authority": str(authority)}
+        text = json.dumps(config)
+        file = self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.kubeconfig"
+        if not file.exists():
+            file.touch(mode=0o600)
+            file.write_text(text)
+        return file
+
+    def service_account_token(self, namespace: str, name: str) -> str:
+        return self.kubectl("create", "token", name, "--namespace", namespace).strip()
+
+    def kubeconfig_for(self, namespace: str, service_account: str) -> Path:
+        return self.kubeconfig(self.service_account_token(namespace, service_account))
+
+    def kubectl(self, *arguments: str, kubeconfig: Path | None = None, stdin: str | bytes = "") -> str:
+        """What kubectl prints, as an administrator if nobody else is named; raises with what it says on errors."""
+        done = subprocess.run(
+            [binary("kubectl"), "--kubeconfig", kubeconfig or self.kubeconfig(), *arguments],
+            input=stdin.encode() if isinstance(stdin, str) else stdin,
+            env=os.environ | {"HOME": str(self._folder)},  # where it caches
+            capture_output=True,
+            check=False,
+        )
+        if done.returncode:
+            raise KubectlError(f"kubectl {' '.join(arguments)}: {done.stderr.decode().strip()}")
+        return done.stdout.decode()
+
+    # --- outages ----------------------------------------------------------------------------------------------------
+
+    @property
+    def started_here(self) -> bool:
+        return self._parts is not None
+
+    def restart_api_server(self, *, by: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it and start it on the same port with the same state, and wait until it is ready."""
+        self.stop_api_server(by=by)
+        self.start_api_server()
+
+    def stop_api_server(self, *, by: signal.Signals = signal.SIGTERM) -> None:
+        self._own().stop_api_server(by)
+
+    def start_api_server(self) -> None:
+        self._own().start_api_server()
+
+    def stop_controller_manager(self, *, by: signal.Signals = signal.SIGTERM) -> None:
+        self._own().stop_controller_manager(by)
+
+    def start_controller_manager(self) -> None:
+        self._own().start_controller_manager()
+
+    def _own(self) -> Parts:
+        if self._parts is None:
+            pytest.skip("the cluster of XSTILTS_TEST_KUBECONFIG is not ours to stop")
+        return self._parts
+
+
+class KubectlError(Exception):
+    """kubectl says no."""
+
+
+@contextmanager
+def serve() -> Iterator[ControlPlane]:
+    """A cluster, for as long as the context lasts."""
+    with tempfile.TemporaryDirectory(prefix="xstilts-kubernetes-") as name:
+        folder = Path(name)
+        if kubeconfig := os.environ.get("XSTILTS_TEST_KUBECONFIG"):
+            yield ControlPlane(_read(kubeconfig), folder)
+            return
+        with Warden() as warden:
+            parts = Parts(folder, warden)
+            parts.start()
+            yield ControlPlane(parts.config(), folder, parts)
+
+
+def _read(kubeconfig: str) -> dict[str, Any]:
+    """Its current context only, with the contents of the files that it names."""
+    command = [binary("kubectl"), "config", "view", "--kubeconfig", kubeconfig, "--minify", "--flatten", "--raw"]
+    return dict(json.loads(subprocess.run([*command, "--output", "json"], capture_output=True, check=True).stdout))

@@ -1,0 +1,34 @@
+"""The tests' own Kubernetes: a real API server with its controllers, a node whose pods are processes, a failing proxy."""
+
+import json
+import signal
+
+import pytest
+
+from cluster.kubernetes import ControlPlane, KubectlError
+
+
+def test_a_service_account_may_do_what_its_role_says_and_nothing_else(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    control_plane.kubectl("create", "serviceaccount", "reader", "-n", namespace)
+    control_plane.kubectl("create", "role", "reader", "--verb=list", "--resource=jobs", "-n", namespace)
+    control_plane.kubectl(
+        "create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={namespace}:reader", "-n", namespace
+    )
+    reader = control_plane.kubeconfig_for(namespace, "reader")
+    assert (
+        json.loads(control_plane.kubectl("get", "jobs", "-n", namespace, "-o", "json", kubeconfig=reader))["items"]
+        == []
+    )
+    with pytest.raises(KubectlError, match=r'"system:serviceaccount:.*:reader" cannot list resource "secrets"'):
+        control_plane.kubectl("get", "secrets", "-n", namespace, kubeconfig=reader)
+
+
+@pytest.mark.parametrize("by", [signal.SIGTERM, signal.SIGKILL], ids=lambda by: by.name)
+def test_the_state_survives_a_restart_of_the_api_server(
+    control_plane: ControlPlane, namespace: str, by: signal.Signals
+) -> None:
+    control_plane.kubectl("create", "configmap", "kept", "--from-literal=key=value", "-n", namespace)
+    control_plane.restart_api_server(by=by)
+    assert control_plane.kubectl("get", "configmap", "kept", "-n", namespace, "-o", "jsonpath={.data.key}") == "value"
