@@ -84,7 +84,7 @@ def test_all_mistakes_are_told_at_once() -> None:
     assert all(field in message for field in ("spec.targets", "spec.parallelism", "spec.colour"))
 
 
-@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=-(10**9), max_value=10**9))
+@given(st.decimals(allow_nan=False, allow_infinity=False, min_value=0, max_value=10**9))
 def test_equal_decimals_have_one_spelling(number: object) -> None:
     adapter = TypeAdapter(DecimalString)
     spelling = adapter.validate_python(str(number))
@@ -92,7 +92,7 @@ def test_equal_decimals_have_one_spelling(number: object) -> None:
     assert adapter.validate_python(f"{number}e0" if "E" not in str(number) else str(number)) == spelling
 
 
-@pytest.mark.parametrize("text", ["NaN", "inf", "one", "", True, 0.1])
+@pytest.mark.parametrize("text", ["NaN", "inf", "one", "", "-1", "1_0", " 1", "1e999999999", "1e99", True, 0.1])
 def test_what_is_no_decimal_is_refused(text: object) -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(DecimalString).validate_python(text)

@@ -11,6 +11,7 @@ class SecretRef(Model):
     """A Kubernetes secret in the study's namespace."""
 
     name: str = Field(min_length=1, max_length=253)
+    """Name of the Secret."""
 
 
 class StoreSpec(Model):
@@ -21,6 +22,7 @@ class StoreSpec(Model):
     endpoint: str | None = Field(None, max_length=1024)
     """URL of an S3-compatible service; AWS where unset."""
     region: str | None = Field(None, max_length=64)
+    """Region of the bucket, where the service has regions."""
     path_style: bool = False
     """Address buckets by path, as most S3-compatible services need."""
     ca_secret_ref: SecretRef | None = None
@@ -37,6 +39,7 @@ class TrackingSpec(Model):
     experiment: str | None = Field(None, max_length=256)
     """The study's name where unset."""
     secret_ref: SecretRef | None = None
+    """Secret with `MLFLOW_TRACKING_USERNAME` and `MLFLOW_TRACKING_PASSWORD`, or with `MLFLOW_TRACKING_TOKEN`."""
 
 
 class EngineType(StrEnum):
@@ -48,11 +51,15 @@ class EngineType(StrEnum):
 
 
 class EngineSpec(Model):
+    """Where the stages run, and how that is reached."""
+
     type: EngineType | None = None
     """Where unset, Local for `xstilts run` and Jobs on a cluster."""
     endpoint: str | None = Field(None, max_length=1024)
     """URL of the Kubeflow Pipelines API; Kubeflow only."""
     namespace: str | None = Field(None, max_length=63)
+    """Namespace of the pipeline runs; Kubeflow only."""
     token_secret_ref: SecretRef | None = None
+    """Secret with the bearer token of the API; Kubeflow only."""
     queue_name: str | None = Field(None, max_length=63)
     """LocalQueue of Kueue, which admits the Jobs; Jobs only."""

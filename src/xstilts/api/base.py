@@ -4,11 +4,12 @@ Both the resources that people write (`Study`) and the documents that stages lea
 `Model`. It refuses unknown keys, so a misspelt setting is an error and never a silent default.
 """
 
-from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 from pydantic.alias_generators import to_camel
 
 
@@ -37,17 +38,36 @@ class Model(BaseModel):
         return self.model_copy(update=dict(fields))
 
 
+def require_unique(field: str, values: Iterable[object]) -> None:
+    seen: set[object] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{field}: {value!r} is listed twice; list each once")
+        seen.add(value)
+
+
+DECIMAL = r"^([0-9]+([.][0-9]*)?|[.][0-9]+)([eE][-+]?[0-9]{1,2})?$"
+_LONGEST_DECIMAL = 64
+
+
 def _canonical_decimal(value: object) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise ValueError(f'write the number in quotes, as "{value}": binary floats would not hash equally')
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        raise ValueError(f'{value!r} is not a decimal number such as "0.1" or "1e-5"') from None
-    if not number.is_finite():
-        raise ValueError(f"{value!r} is not a finite number")
-    return f"{number.normalize():f}" if number else "0"
+    if not re.fullmatch(DECIMAL, str(value)):
+        raise ValueError(f'{value!r} is not a decimal number of 0 or more, such as "0.1" or "1e-5"')
+    number = Decimal(str(value))
+    text = f"{number.normalize():f}" if number else "0"
+    if len(text) > _LONGEST_DECIMAL:
+        raise ValueError(f"{value!r} has more than {_LONGEST_DECIMAL} digits when it is written out")
+    return text
 
 
-DecimalString = Annotated[str, BeforeValidator(_canonical_decimal, json_schema_input_type=str | int)]
-"""An exact decimal, kept in one spelling ("1e-5" becomes "0.00001"), so that equal settings hash equally."""
+DecimalString = Annotated[
+    str,
+    BeforeValidator(
+        _canonical_decimal,
+        json_schema_input_type=Annotated[str, StringConstraints(pattern=DECIMAL, max_length=_LONGEST_DECIMAL)]
+        | Annotated[int, Field(ge=0)],
+    ),
+]
+"""An exact decimal of 0 or more in one spelling ("1e-5" becomes "0.00001"), so that equal settings hash equally."""

@@ -3,7 +3,9 @@
 Everything here can be rebuilt from the plan in the store, the Trials and the store's manifests.
 """
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import Field, StringConstraints
 
 from xstilts.api.base import Model
 from xstilts.api.conditions import Condition
@@ -12,71 +14,101 @@ from xstilts.api.conditions import Condition
 class PlanStatus(Model):
     """What was accepted, frozen in the store."""
 
-    digest: str
-    uri: str
+    digest: str = Field(max_length=64)
+    """Digest of the plan, by which Trials name it."""
+    uri: str = Field(max_length=2048)
     """Where plan.json lies."""
-    generation: int
+    generation: int = Field(ge=0)
     """The metadata.generation that it was made from."""
-    trials: int
-    stages: int
-    reused: int
+    trials: int = Field(ge=0)
+    """Points of the study's axes."""
+    stages: int = Field(ge=0)
+    """Stages of all trials, each counted once."""
+    reused: int = Field(ge=0)
     """Stages that were there when the plan was accepted."""
-    to_run: int
-    not_applicable: tuple[str, ...] = Field((), max_length=64)
+    to_run: int = Field(ge=0)
+    """Stages that were not."""
+    not_applicable: tuple[Annotated[str, StringConstraints(max_length=128)], ...] = Field((), max_length=64)
     """Sizes above a recipe's data, which were left out."""
 
 
 class Counts(Model):
     """Trials by where they stand."""
 
-    trials: int = 0
-    queued: int = 0
-    waiting: int = 0
-    running: int = 0
-    succeeded: int = 0
-    failed: int = 0
-    reused: int = 0
+    trials: int = Field(0, ge=0)
+    """All."""
+    queued: int = Field(0, ge=0)
+    """For room: parallelism, of the Study or of the operator, is used up."""
+    waiting: int = Field(0, ge=0)
+    """For a stage that another trial, Study or cluster is at work on."""
+    running: int = Field(0, ge=0)
+    """With a stage at work."""
+    succeeded: int = Field(0, ge=0)
+    """Done, with scores."""
+    failed: int = Field(0, ge=0)
+    """With a stage that failed for good."""
+    reused: int = Field(0, ge=0)
     """Of those that succeeded: with nothing left to run for them."""
 
 
 class BestScore(Model):
     """The best point for a target, by the mean over languages and seeds."""
 
-    target: str
-    metric: str
-    recipe: str
-    size: str
-    score: str
+    target: str = Field(max_length=63)
+    """Target task."""
+    metric: str = Field(max_length=64)
+    """Its headline metric."""
+    recipe: str = Field(max_length=63)
+    """Recipe of the point; `baseline` for size 0."""
+    size: str = Field(max_length=16)
+    """Size of the point."""
+    score: str = Field(max_length=32)
     """Percent, a decimal; mean over languages other than English, and over seeds."""
-    interval: str = ""
+    interval: str = Field("", max_length=32)
     """Half width of the 95 % interval over seeds; empty for one seed."""
 
 
 class CurveFit(Model):
     """Score as a function of the size of the intermediate data."""
 
-    recipe: str
-    target: str
-    model: str
-    parameters: dict[str, str] = Field(default_factory=dict, max_length=8)
-    interval: str = ""
-    n: int
+    recipe: str = Field(max_length=63)
+    """Recipe whose sizes make the curve."""
+    target: str = Field(max_length=63)
+    """Target task."""
+    model: str = Field(max_length=64)
+    """Form of the curve, such as a power law."""
+    parameters: dict[str, Annotated[str, StringConstraints(max_length=32)]] = Field(default_factory=dict, max_length=8)
+    """Its parameters by name, decimals."""
+    interval: str = Field("", max_length=256)
+    """95 % interval of the parameter that tells the gain."""
+    n: int = Field(ge=0)
+    """Points that it was fitted to."""
 
 
 class StudyStatus(Model):
-    observed_generation: int = 0
+    """Where a study stands."""
+
+    observed_generation: int = Field(0, ge=0)
+    """The metadata.generation that all of this is about."""
     conditions: tuple[Condition, ...] = Field((), max_length=16)
+    """Accepted, StorageReady, TrackingReady, Progressing, Suspended, and Succeeded, which sums up."""
     start_time: str | None = Field(None, json_schema_extra={"format": "date-time"})
     """When the study was accepted."""
     completion_time: str | None = Field(None, json_schema_extra={"format": "date-time"})
+    """When it ended, for better or worse."""
     plan: PlanStatus | None = None
     counts: Counts = Counts()
-    progress: str = ""
+    progress: str = Field("", max_length=32)
     """Trials that ended, of all, such as `3/15`."""
-    gpu_hours: str = "0"
+    gpu_hours: str = Field("0", max_length=32)
     """Used so far, a decimal."""
     best: tuple[BestScore, ...] = Field((), max_length=64)
+    """The best point for each target."""
     curves: tuple[CurveFit, ...] = Field((), max_length=256)
-    report_url: str | None = Field(None, alias="reportURL")
-    tracking_url: str | None = Field(None, alias="trackingURL")
-    pipeline_url: str | None = Field(None, alias="pipelineURL")
+    """Fits of score over size, for each recipe and target."""
+    report_url: str | None = Field(None, alias="reportURL", max_length=2048)
+    """Where the report lies, once it is written."""
+    tracking_url: str | None = Field(None, alias="trackingURL", max_length=2048)
+    """The study's experiment in MLflow."""
+    pipeline_url: str | None = Field(None, alias="pipelineURL", max_length=2048)
+    """The study's runs in Kubeflow; engine Kubeflow only."""

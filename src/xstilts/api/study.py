@@ -1,7 +1,7 @@
 """The Study: what a person declares. Field docstrings are the reference; `xstilts.api.load` reads the YAML."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
 from typing import Annotated, Any, Literal, Self
@@ -9,8 +9,8 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from xstilts.api.access import EngineSpec, SecretRef, StoreSpec, TrackingSpec
-from xstilts.api.base import DecimalString, Model
-from xstilts.api.pods import PodTemplate
+from xstilts.api.base import DecimalString, Model, require_unique
+from xstilts.api.pods import PodTemplate, Quantity
 from xstilts.api.training import PretrainingSettings, RetrievalSettings, SelectionProtocol, TrainingSettings, Tuning
 
 API_VERSION: Literal["xstilts.dev/v1alpha1"] = "xstilts.dev/v1alpha1"
@@ -19,33 +19,36 @@ BASELINE = "baseline"
 PRETRAINING = "pretraining"
 """Stands for a recipe where the checkpoints of pretraining are registered: reserved too."""
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$", max_length=52)]
+NAME = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
+TASK_NAME = r"^[a-z0-9][-_a-z0-9]*$"
+LANGUAGE = r"^[a-z]{2,3}([-_][A-Za-z0-9]+)*$"
+
+Name = Annotated[str, StringConstraints(pattern=NAME, max_length=52)]
 """Lower-case letters, digits and hyphens, as Kubernetes wants names."""
-TaskName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][-_a-z0-9]*$", max_length=63)]
-Language = Annotated[str, StringConstraints(pattern=r"^[a-z]{2,3}([-_][A-Za-z0-9]+)*$", max_length=16)]
+TaskName = Annotated[str, StringConstraints(pattern=TASK_NAME, max_length=63)]
+Language = Annotated[str, StringConstraints(pattern=LANGUAGE, max_length=16)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 FULL = "full"
-_SIZE = re.compile(r"(full|0|[1-9][0-9]{0,9}|(100|[1-9]?[0-9](\.[0-9]{1,4})?)%)")
+SIZE = r"^(full|0|[1-9][0-9]{0,9}|(100|[1-9]?[0-9]([.][0-9]{1,4})?)%)$"
 
 
 def _size(value: object) -> str:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-    if not isinstance(text, str) or not _SIZE.fullmatch(text):
+    if not isinstance(text, str) or not re.fullmatch(SIZE, text):
         raise ValueError(f'{value!r} is no size: write a number of rows (1000), a percentage ("10%") or "full"')
     return "0" if text.startswith("0") and not text.strip("0.%") else text
 
 
-Size = Annotated[str, BeforeValidator(_size, json_schema_input_type=int | str)]
+Size = Annotated[
+    str,
+    BeforeValidator(
+        _size,
+        json_schema_input_type=Annotated[str, StringConstraints(pattern=SIZE, max_length=10)]
+        | Annotated[int, Field(ge=0, le=9_999_999_999)],
+    ),
+]
 """Rows of intermediate data: a number, a percentage of the full data, or `full`; 0 is the baseline."""
-
-
-def _require_unique(field: str, values: Iterable[object]) -> None:
-    seen: set[object] = set()
-    for value in values:
-        if value in seen:
-            raise ValueError(f"{field}: {value!r} is listed twice; list each once")
-        seen.add(value)
 
 
 class ModelSpec(Model):
@@ -56,7 +59,9 @@ class ModelSpec(Model):
     revision: str = Field("main", max_length=128)
     """Branch, tag or commit on the hub; resolved to a commit when the study is accepted."""
     uri: str | None = Field(None, max_length=1024)
+    """`s3://…`, or a directory for the Local engine (relative to where the command runs)."""
     token_secret_ref: SecretRef | None = None
+    """Secret with `HF_TOKEN` for the hub; none for public models."""
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -85,7 +90,7 @@ class MaskedText(Model):
 
     @model_validator(mode="after")
     def _within_bounds(self) -> Self:
-        _require_unique("languages", self.languages or ())
+        require_unique("languages", self.languages or ())
         if not 0 <= Decimal(self.smoothing) <= 1:
             raise ValueError(f"smoothing: {self.smoothing} is not between 0 (all languages alike) and 1 (by size)")
         if not 0 < Decimal(self.mask_probability) < 1:
@@ -114,6 +119,7 @@ class TaskRef(Model):
     """One intermediate task of a recipe."""
 
     name: TaskName
+    """Name of the catalogue, such as `mnli`."""
     data: TaskName | None = None
     """Data set to train and select on instead of the task's own, such as `xnli` for `mnli`."""
     translation: Language | None = None
@@ -140,10 +146,14 @@ class SamplingStrategy(StrEnum):
 
 
 class Sampling(Model):
+    """How a mixture draws its tasks."""
+
     strategy: SamplingStrategy = SamplingStrategy.PROPORTIONAL
+    """Proportional to the size, by Temperature (size to the power of 1 / temperature), Uniform, or Specified."""
     cap: int | None = Field(None, ge=1)
     """Rows above which a data set counts no more."""
     temperature: DecimalString | None = None
+    """1 is proportional, more is flatter; Temperature only."""
     weights: tuple[DecimalString, ...] | None = Field(None, max_length=32)
     """One per task, in order; Specified only."""
 
@@ -181,9 +191,13 @@ class Recipe(Model):
     """What the intermediate phase trains on: one task or a mixture."""
 
     name: Name
+    """Name of the recipe in trials, tables and models: `baseline` and `pretraining` are taken."""
     tasks: tuple[TaskRef, ...] = Field(min_length=1, max_length=32)
+    """One task, or several that are mixed."""
     sampling: Sampling = Sampling()
+    """How the tasks are mixed."""
     mlm: MlmStream | None = None
+    """Masked-language-model training beside the tasks; none where unset."""
     sizes: tuple[Size, ...] | None = Field(None, max_length=32)
     """This recipe's own sizes instead of the study's; one above its data is an error."""
 
@@ -193,7 +207,7 @@ class Recipe(Model):
             raise ValueError(f"name: {BASELINE!r} is the name of the recipe that trains nothing; choose another")
         if self.name == PRETRAINING:
             raise ValueError(f"name: {PRETRAINING!r} is the name of the phase before all recipes; choose another")
-        _require_unique("tasks", [(task.name, task.translation) for task in self.tasks])
+        require_unique("tasks", [(task.name, task.translation) for task in self.tasks])
         weights = self.sampling.weights
         if weights is not None and len(weights) != len(self.tasks):
             raise ValueError(f"sampling.weights: {len(weights)} weights for {len(self.tasks)} tasks; give one a task")
@@ -219,17 +233,25 @@ class TargetRef(Model):
     """One target task: English fine-tuning, then evaluation in every language."""
 
     name: TaskName
+    """Name of the catalogue, such as `xnli`."""
     languages: tuple[Language, ...] | None = Field(None, min_length=1, max_length=128)
     """Languages to evaluate; all that the data set has where unset."""
     data: TaskName | None = None
     """Data set to train and select on, in English, instead of the task's own."""
     retrieval: RetrievalSettings = RetrievalSettings()
+    """How sentences are compared; targets of retrieval only."""
+
+    @model_validator(mode="after")
+    def _each_language_once(self) -> Self:
+        require_unique("languages", self.languages or ())
+        return self
 
 
 class TaskOverride(TrainingSettings):
     """Settings for one task of a phase."""
 
     name: TaskName
+    """Task of the phase."""
 
 
 class PhaseSettings(TrainingSettings):
@@ -250,8 +272,12 @@ class PhaseSettings(TrainingSettings):
 
 
 class TrainingSpec(Model):
+    """Settings of both phases. What is not set here is as each task's published recipe has it."""
+
     intermediate: PhaseSettings = PhaseSettings()
+    """Settings of the intermediate phase."""
     target: PhaseSettings = PhaseSettings()
+    """Settings of training on targets."""
 
     @model_validator(mode="after")
     def _whole_encoder(self) -> Self:
@@ -265,15 +291,21 @@ class StageResources(Model):
     """What a pod of a stage asks for."""
 
     nodes: int = Field(1, ge=1, le=1024)
+    """Pods that train together; more than one make a TrainJob."""
     processes_per_node: int = Field(1, ge=1, le=64)
-    requests: dict[str, str] = Field(default_factory=dict, max_length=16)
-    limits: dict[str, str] = Field(default_factory=dict, max_length=16)
+    """Processes of a pod, one an accelerator."""
+    requests: dict[str, Quantity] = Field(default_factory=dict, max_length=16)
+    """Of a pod, by the resource's name, such as `cpu: "4"`."""
+    limits: dict[str, Quantity] = Field(default_factory=dict, max_length=16)
+    """Of a pod, by the resource's name, such as `nvidia.com/gpu: "8"`."""
 
 
 StageKind = Literal["pretraining", "data-scaling", "intermediate-training", "target-training", "evaluation"]
 
 
 class FailurePolicy(Model):
+    """What may fail, how often, and for how long."""
+
     max_failed_trials: int = Field(0, ge=0)
     """Failed trials after which no further trial starts."""
     retries: int = Field(2, ge=0, le=100)
@@ -291,7 +323,10 @@ class CheckpointRetention(StrEnum):
 
 
 class Retention(Model):
+    """What is kept of a study that ended; scores and predictions always are."""
+
     checkpoints: CheckpointRetention = CheckpointRetention.ALL
+    """All, BestPerRecipe, or None."""
 
 
 class Reuse(StrEnum):
@@ -316,15 +351,19 @@ class StudySpec(Model):
     pretraining: PretrainingSpec | None = None
     """Trains the model further before everything else; unset for encoders that are pretrained already."""
     recipes: tuple[Recipe, ...] = Field((), max_length=64)
+    """What the intermediate phase trains on; more may be appended later."""
     sizes: tuple[Size, ...] = Field(("0", FULL), min_length=1, max_length=32)
+    """Rows of intermediate data: numbers, percentages and `full`; 0 is the baseline. More may be appended later."""
     subset_seeds: tuple[Seed, ...] = Field((1,), min_length=1, max_length=32)
-    """Each draws its own nested subsets."""
+    """Each draws its own nested subsets. More may be appended later."""
     seeds: tuple[Seed, ...] = Field((1, 2, 3), min_length=1, max_length=32)
-    """Training seeds, of both phases."""
+    """Training seeds, of both phases. More may be appended later."""
     budgets: tuple[Budget, ...] = Field((), max_length=8)
     """The published epochs of each task where empty; an axis of the study where there are several."""
     targets: tuple[TargetRef, ...] = Field(min_length=1, max_length=64)
+    """Tasks that are trained in English and evaluated in every language. More may be appended later."""
     training: TrainingSpec = TrainingSpec()
+    """Learning rates, lengths and the like, where they are not to be as published."""
     protocols: tuple[SelectionProtocol, ...] = Field(
         (SelectionProtocol.LAST, SelectionProtocol.BEST, SelectionProtocol.AVERAGED), min_length=1, max_length=4
     )
@@ -334,15 +373,18 @@ class StudySpec(Model):
     tracking: TrackingSpec
     engine: EngineSpec = EngineSpec()
     resources: dict[StageKind, StageResources] = Field(default_factory=dict)
+    """What the pods of each kind of stage ask for."""
     pod_template: PodTemplate = PodTemplate()
     parallelism: int = Field(8, ge=1, le=1024)
     """Trials (Local: stages) that run at the same time."""
     failure_policy: FailurePolicy = FailurePolicy()
     retention: Retention = Retention()
     reuse: Reuse = Reuse.ALWAYS
+    """Results that lie in the store are taken over Always, those of the SameImage, or Never."""
     suspend: bool = False
     """Running stages save their progress and end; they go on when it is false again."""
     deletion_policy: DeletionPolicy = DeletionPolicy.DELETE
+    """Delete ends what runs when the Study is deleted, Orphan leaves Trials and Jobs; results stay with both."""
     max_gpu_hours: DecimalString | None = Field(None, alias="maxGPUHours")
     """Accelerators times hours that the study may use; it fails when they are used up."""
     ttl_seconds_after_finished: int | None = Field(None, ge=0)
@@ -350,10 +392,10 @@ class StudySpec(Model):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        _require_unique("recipes", [recipe.name for recipe in self.recipes])
-        _require_unique("targets", [target.name for target in self.targets])
+        require_unique("recipes", [recipe.name for recipe in self.recipes])
+        require_unique("targets", [target.name for target in self.targets])
         for field, values in self._axes():
-            _require_unique(field, values)
+            require_unique(field, values)
         if not self.recipes and self.sizes != ("0",):
             raise ValueError('recipes: none given, so sizes can only be ["0"], the baseline')
         return self
@@ -365,10 +407,16 @@ class StudySpec(Model):
 
 
 class Metadata(Model):
+    """As of every object of Kubernetes."""
+
     name: Name
+    """Lower-case letters, digits and hyphens, at most 52."""
     namespace: str | None = Field(None, max_length=63)
+    """Namespace on a cluster; the command's own where unset."""
     labels: dict[str, str] = Field(default_factory=dict)
+    """Labels for selecting it."""
     annotations: dict[str, str] = Field(default_factory=dict)
+    """Notes for programs."""
 
 
 class Study(Model):

@@ -83,6 +83,7 @@ class TrainingSettings(Model):
     weight_decay: DecimalString = "0.01"
     """Decoupled decay of every weight but biases and layer norms."""
     adam_epsilon: DecimalString = "0.00000001"
+    """Epsilon of AdamW's denominator."""
     max_grad_norm: DecimalString = "1"
     """Gradients are scaled down to this global L2 norm."""
     dropout: DecimalString = "0.1"
@@ -92,9 +93,11 @@ class TrainingSettings(Model):
     dev_rows: int = Field(2000, ge=1)
     """Rows of a random fixed sample of the English dev set; the whole set where it has fewer."""
     precision: Precision = Precision.FLOAT32
+    """Arithmetic of the passes, Float32 or BFloat16; weights and optimizer state stay in float32."""
     threads: int = Field(1, ge=1, le=256)
     """CPU threads of the stage: fixed, because sums change with the number of threads."""
     selection: Selection = Selection.BEST
+    """Checkpoint that is handed over and evaluated: Last, Best on the English dev set, or Averaged over the run."""
     tuning: Tuning = Tuning.FULL
     """Learning rates of prefixes are higher, 0.001 to 0.01 in that paper: set learningRate too."""
     prefix_length: int = Field(16, ge=1, le=512)
@@ -130,6 +133,7 @@ class RetrievalSettings(Model):
     layer: int | None = Field(None, ge=0, le=256)
     """Layer whose output is pooled, 0 being the embeddings; 14 of 24 by default, in proportion for other depths."""
     pooling: Pooling = Pooling.MEAN
+    """Vector of a sentence: Mean of all its tokens, or that of the first, Cls."""
     similarity: Similarity | None = None
     """Cosine for tatoeba and Margin for bucc2018 where unset, as in the reference."""
     neighbours: int = Field(4, ge=1, le=64)
