@@ -8,7 +8,7 @@ XSTILTS_DATA ?= ../shared/data
 export XSTILTS_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-real test check lint types fmt compile docs requirements bench-local bench-training bench-evaluation bench-memory clean
+.PHONY: help setup demo demo-real test check lint types fmt compile docs crds requirements bench-local bench-training bench-evaluation bench-memory clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -35,6 +35,7 @@ test: $(STAMP) ## Run all tests with the real parts that they need
 check: lint types ## Everything that must hold at each commit
 	$(BIN)/python -m pipelines.compile --check
 	$(BIN)/python docs/generate.py --check
+	$(BIN)/python -m xstilts.api.crds k8s/crds --check
 
 lint: $(STAMP)
 	$(BIN)/ruff check
@@ -53,6 +54,9 @@ compile: $(STAMP) ## Write pipelines/compiled from pipelines and components
 
 docs: $(STAMP) ## Write docs/reference from the code
 	$(BIN)/python docs/generate.py
+
+crds: $(STAMP) ## Write k8s/crds from the models
+	$(BIN)/python -m xstilts.api.crds k8s/crds
 
 requirements: ## Resolve requirements/*.txt again from pyproject.toml
 	$(BIN)/uv pip compile -q -U --python-version 3.11 --generate-hashes --no-header --no-annotate --all-extras -o requirements/dev.txt pyproject.toml

@@ -1,0 +1,255 @@
+"""Rules that the API server enforces: the models' validators in CEL, what holds on clusters alone, and what may change.
+
+A rule sees one object of the schema as `self`. What needs more than one document, such as whether a task exists, is
+told by the condition `Accepted`. CEL knows no decimals: bounds of decimal strings are compared as doubles.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from xstilts.api import access, base, pods, schedule, study, trial
+from xstilts.api.base import Model
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A CEL expression that must be true, and what people are told where it is not."""
+
+    rule: str
+    message: str
+    field: str = ""
+    """Path below the object that the message is about."""
+
+    def document(self) -> dict[str, str]:
+        path = {"fieldPath": self.field} if self.field else {}
+        return {"rule": self.rule, "message": self.message} | path
+
+
+def rules_of(model: str) -> tuple[Rule, ...]:
+    """Rules for objects of a model by its name, those of its bases first."""
+    return _BY_NAME.get(model, ())
+
+
+PATTERNS: Mapping[str, str] = {
+    base.DECIMAL: 'write a decimal number of 0 or more in quotes, such as "0.1" or "1e-5"',
+    pods.QUANTITY: 'write a number with a unit, such as "500m", "8" or "16Gi"',
+    schedule.CRON: "write five fields: minute, hour, day of month, month, day of week, such as 30 2 * * 0",
+    study.LANGUAGE: "write a code of the language, such as de or zh_Hans",
+    study.NAME: "write lower-case letters, digits and hyphens, with a letter or digit first and last",
+    study.SIZE: 'write a number of rows (1000), a percentage ("10%") or "full"',
+    study.TASK_NAME: "write the name of the catalogue, such as xnli: lower-case letters, digits, hyphens, underscores",
+}
+"""Patterns that people get wrong, in words."""
+
+_ONCE = "{list}.all(one, {list}.exists_one(other, {same}))"
+
+_MASKED_TEXT = (
+    Rule(
+        "double(self.smoothing) <= 1.0",
+        "smoothing lies between 0 (all languages alike) and 1 (by size)",
+        ".smoothing",
+    ),
+    Rule(
+        "double(self.maskProbability) > 0.0 && double(self.maskProbability) < 1.0",
+        "maskProbability lies between 0 and 1; 0.15 is usual",
+        ".maskProbability",
+    ),
+)
+_FULL_TUNING = (
+    "{at}: Prefix keeps the encoder as it is, so nothing would be handed over; write it under training.target"
+)
+
+_SIZES_ONCE = Rule(
+    _ONCE.format(list="self.sizes", same="string(one) == string(other)"), "sizes: list each once", ".sizes"
+)
+
+RULES: Mapping[type[Model], tuple[Rule, ...]] = {
+    study.ModelSpec: (
+        Rule("has(self.name) != has(self.uri)", "give exactly one of name (on the hub) and uri (s3://…)"),
+        Rule(
+            "!has(self.uri) || self.uri.startsWith('s3://')",
+            "directories are for xstilts run: on a cluster write s3://bucket/prefix, or the name of a model on the hub",
+            ".uri",
+        ),
+    ),
+    study.PretrainingSpec: (
+        *_MASKED_TEXT,
+        Rule(
+            "!has(self.training.tuning) || self.training.tuning == 'Full'",
+            _FULL_TUNING.format(at="pretraining"),
+            ".training.tuning",
+        ),
+    ),
+    study.TaskRef: (
+        Rule("double(self.lossScale) > 0.0", "lossScale is above 0; 1 leaves the loss as it is", ".lossScale"),
+    ),
+    study.Sampling: (
+        Rule(
+            "has(self.temperature) == (self.strategy == 'Temperature')",
+            "strategy Temperature needs temperature, and no other takes it",
+            ".temperature",
+        ),
+        Rule(
+            "has(self.weights) == (self.strategy == 'Specified')",
+            "strategy Specified needs weights, and no other takes them",
+            ".weights",
+        ),
+        Rule(
+            "!has(self.cap) || self.strategy in ['Proportional', 'Temperature']",
+            "strategies Uniform and Specified take no cap",
+            ".cap",
+        ),
+    ),
+    study.MlmStream: (
+        *_MASKED_TEXT,
+        Rule(
+            "double(self.ratio) > 0.0 && double(self.ratio) < 1.0",
+            "ratio lies between 0 and 1; remove mlm to train on tasks alone",
+            ".ratio",
+        ),
+    ),
+    study.Recipe: (
+        Rule(
+            f"!(self.name in ['{study.BASELINE}', '{study.PRETRAINING}'])",
+            "baseline and pretraining are names of xstilts itself; choose another",
+            ".name",
+        ),
+        Rule(
+            _ONCE.format(
+                list="self.tasks",
+                same="one.name == other.name && has(one.translation) == has(other.translation)"
+                " && (!has(one.translation) || one.translation == other.translation)",
+            ),
+            "tasks: list each once a language",
+            ".tasks",
+        ),
+        Rule(
+            "!has(self.sampling.weights) || size(self.sampling.weights) == size(self.tasks)",
+            "give one weight a task",
+            ".sampling.weights",
+        ),
+        Rule(f"!has(self.sizes) || {_SIZES_ONCE.rule}", _SIZES_ONCE.message, _SIZES_ONCE.field),
+    ),
+    study.Budget: (Rule("has(self.epochs) != has(self.steps)", "give exactly one of epochs and steps"),),
+    study.TrainingSpec: (
+        Rule(
+            "!has(self.intermediate.tuning) || self.intermediate.tuning == 'Full'",
+            _FULL_TUNING.format(at="intermediate"),
+            ".intermediate.tuning",
+        ),
+        Rule(
+            "!has(self.intermediate.perTask)"
+            " || self.intermediate.perTask.all(task, !has(task.tuning) || task.tuning == 'Full')",
+            _FULL_TUNING.format(at="intermediate.perTask"),
+            ".intermediate.perTask",
+        ),
+    ),
+    study.StudySpec: (
+        Rule(
+            "size(self.recipes) > 0 || (size(self.sizes) == 1 && string(self.sizes[0]) == '0')",
+            'recipes: none given, so sizes can only be ["0"], the baseline',
+            ".sizes",
+        ),
+        _SIZES_ONCE,
+        Rule(
+            _ONCE.format(
+                list="self.budgets",
+                same="(has(one.steps) ? has(other.steps) && one.steps == other.steps"
+                " : has(other.epochs) && double(one.epochs) == double(other.epochs))",
+            ),
+            "budgets: list each once",
+            ".budgets",
+        ),
+    ),
+    access.StoreSpec: (
+        Rule(
+            "self.uri.startsWith('s3://')",
+            "directories are for xstilts run: on a cluster write s3://bucket/prefix",
+            ".uri",
+        ),
+    ),
+    access.TrackingSpec: (
+        Rule(
+            "self.uri.matches('^https?://.')",
+            "files are for xstilts run: on a cluster write the http(s):// address of an MLflow server",
+            ".uri",
+        ),
+    ),
+    access.EngineSpec: (
+        Rule(
+            "!has(self.type) || self.type != 'Local'",
+            "Local runs on one machine: write Jobs or Kubeflow, or run the study with xstilts run",
+            ".type",
+        ),
+        *(
+            Rule(
+                f"!has(self.{field}) || (has(self.type) && self.type == 'Kubeflow')",
+                f"{field} is for engine Kubeflow: remove it, or write type: Kubeflow",
+                f".{field}",
+            )
+            for field in ("endpoint", "namespace", "tokenSecretRef")
+        ),
+        Rule(
+            "!has(self.queueName) || !has(self.type) || self.type == 'Jobs'",
+            "queueName is for engine Jobs: remove it, or write type: Jobs",
+            ".queueName",
+        ),
+    ),
+    pods.EnvironmentVariable: (
+        Rule(
+            "[has(self.value), has(self.secretKeyRef), has(self.configMapKeyRef)].exists_one(given, given)",
+            "give exactly one of value, secretKeyRef and configMapKeyRef",
+        ),
+    ),
+    pods.Volume: (
+        Rule(
+            "[has(self.claimName), has(self.configMap), has(self.secret), has(self.emptyDirSize)]"
+            ".exists_one(given, given)",
+            "give exactly one of claimName, configMap, secret and emptyDirSize",
+        ),
+    ),
+}
+_BY_NAME = {model.__name__: rules for model, rules in RULES.items()}
+
+
+# ---- of whole resources: names, and what may change
+
+
+def _name(longest: int, reason: str) -> tuple[Rule, Rule]:
+    return (
+        Rule(f"size(self.metadata.name) <= {longest}", f"metadata.name has at most {longest} letters{reason}"),
+        Rule(
+            f"self.metadata.name.matches(r'{study.NAME}')",
+            "metadata.name has lower-case letters, digits and hyphens, no dots, and a letter or digit first and last",
+        ),
+    )
+
+
+_WAY_OUT = "make a new Study; what is the same is reused"
+
+
+def _fixed(field: str, *, optional: bool = False) -> Rule:
+    new, old = f"self.spec.{field}", f"oldSelf.spec.{field}"
+    same = f"has({new}) == has({old}) && (!has({new}) || {new} == {old})" if optional else f"{new} == {old}"
+    return Rule(same, f"spec.{field} can't be changed: {_WAY_OUT}", f".spec.{field}")
+
+
+def _appended(field: str, kept: str) -> Rule:
+    return Rule(
+        f"oldSelf.spec.{field}.all(old, {kept})",
+        f"spec.{field} can only be appended to, what is there can't be changed or removed: {_WAY_OUT}",
+        f".spec.{field}",
+    )
+
+
+OF_RESOURCES: Mapping[type[Model], tuple[Rule, ...]] = {
+    study.Study: (
+        *_name(52, ""),
+        _fixed("pretraining", optional=True),
+        *map(_fixed, ("model", "budgets", "training", "protocols", "store", "tracking", "engine", "reuse")),
+        _appended("sizes", "self.spec.sizes.exists(new, string(new) == string(old))"),
+        *(_appended(field, f"old in self.spec.{field}") for field in ("recipes", "subsetSeeds", "seeds", "targets")),
+    ),
+    trial.Trial: (Rule("self.spec == oldSelf.spec", "a Trial is made once by its Study and never changed", ".spec"),),
+    schedule.StudySchedule: _name(41, ", since its Studies are named after it and the time"),
+}
