@@ -21,7 +21,7 @@ from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """How a stage's process ends; engines decide from it whether to try again (see `RETRYABLE`)."""
+    """How a stage's process ends; engines decide from it whether to try again (see `core.attempts`)."""
 
     SUCCEEDED = 0
     FAILED = 1  # an error nobody foresaw
@@ -32,9 +32,6 @@ class ExitCode(IntEnum):
     LEASE_HELD = 10  # charged to no retry budget
     PREEMPTED = 11  # charged to the budget of preemptions
     UNAVAILABLE = 12
-
-
-RETRYABLE = frozenset({ExitCode.FAILED, ExitCode.LEASE_HELD, ExitCode.PREEMPTED, ExitCode.UNAVAILABLE})
 
 
 class XstiltsError(Exception):

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from xstilts.api.study import FailurePolicy
-from xstilts.core.errors import RETRYABLE, ExitCode
+from xstilts.core.attempts import Cause, cause_of
 from xstilts.core.plan import Plan, PlannedStage, Trial
 from xstilts.core.results import Outcome
 
@@ -74,24 +74,24 @@ class Schedule:
     def finish(self, address: str, outcome: Outcome | None, now: float) -> str | None:
         """Takes note of an attempt's end; None means that it was ended from outside. Returns why it will be retried."""
         self.running.discard(address)
-        if outcome and outcome.exit_code == ExitCode.SUCCEEDED:
+        cause = cause_of(outcome.exit_code if outcome else None)
+        if cause is Cause.SUCCEEDED:
             self.done.add(address)
             return None
         attempts = self._attempts.setdefault(address, _Attempts())
-        if self._retry(attempts, outcome, now):
+        if self._retry(attempts, cause, now):
             return _reason(outcome)
         self._fail(address, _reason(outcome))
         return None
 
-    def _retry(self, attempts: _Attempts, outcome: Outcome | None, now: float) -> bool:
+    def _retry(self, attempts: _Attempts, cause: Cause, now: float) -> bool:
         """Charges the attempt to its budget, and says whether there is another one."""
-        code = ExitCode.PREEMPTED if outcome is None else ExitCode(outcome.exit_code)
-        if code not in RETRYABLE:
+        if cause is Cause.HOPELESS:
             return False
-        if code is ExitCode.LEASE_HELD:  # somebody else is at it: costs nothing
+        if cause is Cause.LEASE_HELD:
             attempts.not_before = now + FIRST_RETRY_SECONDS
             return True
-        if code is ExitCode.PREEMPTED:
+        if cause is Cause.PREEMPTED:
             attempts.preemptions += 1
             spent, budget = attempts.preemptions, self.policy.preemption_retries
         else:

@@ -47,6 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
         stage.add_argument("--store", required=True, help="JSON of the Study's store section")
         stage.add_argument("--tracking", required=True, help="JSON of the Study's tracking section")
         stage.add_argument("--publication", required=True, help="JSON with study, experiment and recipe")
+        stage.add_argument("--key", help="the stage's key in its plan, which the image must agree with")
         stage.add_argument("--address-file", type=Path, help="file to write the stage's address to")
     return parser
 
@@ -81,6 +82,11 @@ def _prepare(options: argparse.Namespace, stop: threading.Event) -> tuple[StageR
         inputs={role: getattr(options, role) for role in INPUTS[options.stage]},
         publication=publication,
     )
+    if options.key not in {None, request.key}:
+        raise UserError(
+            f"--key: the plan calls this stage {options.key}, and this image {request.key}; "
+            "use an image of the version that planned, or plan again"
+        )
     runner = StageRunner(
         store=open_store(store.uri, endpoint=store.endpoint, region=store.region, path_style=store.path_style),
         tracker=open_tracker(tracking.uri, experiment=publication.experiment),

@@ -1,0 +1,34 @@
+"""What the end of an attempt at a stage means for the next one: the same for every engine."""
+
+from enum import StrEnum
+
+from xstilts.core.errors import ExitCode
+
+
+class Cause(StrEnum):
+    """Why an attempt ended, by what it is charged to."""
+
+    SUCCEEDED = "Succeeded"
+    RETRYABLE = "Retryable"  # may pass: failurePolicy.retries
+    PREEMPTED = "Preempted"  # ended from outside: failurePolicy.preemptionRetries
+    LEASE_HELD = "LeaseHeld"  # somebody else is at it: nothing
+    HOPELESS = "Hopeless"  # the next attempt would end the same way: there is none
+
+
+HOPELESS = (ExitCode.INVALID_INPUT, ExitCode.PERMANENT, ExitCode.DIVERGED, ExitCode.OUT_OF_MEMORY)
+UNCHARGED = (ExitCode.LEASE_HELD, ExitCode.PREEMPTED)
+"""Codes that cost none of `failurePolicy.retries`."""
+
+_CAUSES = {
+    ExitCode.SUCCEEDED: Cause.SUCCEEDED,
+    ExitCode.LEASE_HELD: Cause.LEASE_HELD,
+    ExitCode.PREEMPTED: Cause.PREEMPTED,
+    **dict.fromkeys(HOPELESS, Cause.HOPELESS),
+}
+
+
+def cause_of(exit_code: int | None) -> Cause:
+    """Cause by exit code; None where the process left none, since it was ended from outside."""
+    if exit_code is None:
+        return Cause.PREEMPTED
+    return next((cause for code, cause in _CAUSES.items() if code == exit_code), Cause.RETRYABLE)

@@ -1,0 +1,136 @@
+"""How a pod of the Jobs engine ended, from its status alone, and why one that waits does not start.
+
+The same order as a Job's podFailurePolicy: what the stage itself says with its exit code counts first, then what the
+cluster did to the pod. Two ends are told better than that policy can: a kill for memory, which has the exit code of any
+other kill, and a pod that a person deleted, which has no DisruptionTarget.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from xstilts.api import names
+from xstilts.core.attempts import Cause, cause_of
+from xstilts.core.errors import ExitCode
+from xstilts.engines.pods import CONTAINER
+from xstilts.engines.trainjobs import NODE
+
+_JOB_LABELS = ("jobset.sigs.k8s.io/jobset-name", "batch.kubernetes.io/job-name")
+"""A TrainJob's JobSet has its name; its Jobs have others."""
+_SIGNALS = 128
+"""Exit codes above it are kills by a signal."""
+_OUT_OF_MEMORY = "OOMKilled"
+_LOST = "ContainerStatusUnknown"
+"""The node went away, or the kubelet lost sight of the container."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodEnding:
+    """One attempt at a stage that is over."""
+
+    pod: str
+    uid: str
+    workload: str
+    """Name of the Job or TrainJob."""
+    stage_key: str
+    cause: Cause
+    exit_code: int | None
+    """None where the stage never ran, or nobody saw its end."""
+    reason: str
+    message: str
+    """For failures the last lines that the stage printed; `outcome.json` in the store tells more."""
+    finished: int | None
+    """Seconds since 1970."""
+
+
+def ending(pod: Mapping[str, Any]) -> PodEnding | None:
+    """None for a pod that has not ended."""
+    status, metadata = pod.get("status") or {}, pod["metadata"]
+    if status.get("phase") not in {"Succeeded", "Failed"}:
+        return None
+    end = _terminated(status)
+    cause, reason, message = _judged(pod, status, end)
+    labels = metadata.get("labels") or {}
+    finished = end.get("finishedAt")
+    return PodEnding(
+        pod=metadata["name"],
+        uid=metadata.get("uid", ""),
+        workload=next((labels[label] for label in _JOB_LABELS if label in labels), ""),
+        stage_key=labels.get(names.STAGE_KEY, ""),
+        cause=cause,
+        exit_code=_exit_code(end),
+        reason=reason,
+        message=message,
+        finished=int(datetime.fromisoformat(finished).timestamp()) if finished else None,
+    )
+
+
+def _judged(pod: Mapping[str, Any], status: Mapping[str, Any], end: Mapping[str, Any]) -> tuple[Cause, str, str]:
+    """Cause, reason and message."""
+    if status["phase"] == "Succeeded":
+        return Cause.SUCCEEDED, "Succeeded", ""
+    code, said = _exit_code(end), end.get("message", "").strip()
+    own = cause_of(code)
+    if code is not None and own is not Cause.RETRYABLE:
+        return own, _name(code), said
+    if outside := _from_outside(pod, status, end):
+        return Cause.PREEMPTED, *outside
+    if end.get("reason") == _OUT_OF_MEMORY:
+        return Cause.HOPELESS, _OUT_OF_MEMORY, "the container used up its memory; raise spec.resources limits.memory"
+    return Cause.RETRYABLE, status.get("reason") or _name(end["exitCode"]), said or status.get("message", "")
+
+
+def _from_outside(pod: Mapping[str, Any], status: Mapping[str, Any], end: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Reason and message where the cluster or a person ended the pod."""
+    conditions = status.get("conditions") or ()
+    for condition in conditions:
+        if condition["type"] == "DisruptionTarget" and condition["status"] == "True":
+            return condition.get("reason") or "DisruptionTarget", condition.get("message", "")
+    code = _exit_code(end)
+    if code is None:  # the kubelet refused the pod, or the node is gone
+        return status.get("reason") or end.get("reason") or "EndedFromOutside", status.get("message", "")
+    if code > _SIGNALS and "deletionTimestamp" in pod["metadata"]:
+        return "Deleted", "the pod was deleted, and did not end by itself in its time"
+    return None
+
+
+def _terminated(status: Mapping[str, Any]) -> Mapping[str, Any]:
+    """How the stage's own container ended, whatever sidecars did."""
+    for container in status.get("containerStatuses") or ():
+        if container["name"] in {CONTAINER, NODE}:
+            return (container.get("state") or {}).get("terminated") or {}
+    return {}
+
+
+def _exit_code(end: Mapping[str, Any]) -> int | None:
+    return None if end.get("reason") == _LOST else end.get("exitCode")
+
+
+def _name(code: int) -> str:
+    """`OutOfMemory` for 5, `ExitCode137` for what is none of ours."""
+    if code not in {int(known) for known in ExitCode}:
+        return f"ExitCode{code}"
+    return "".join(part.capitalize() for part in ExitCode(code).name.split("_"))
+
+
+# ---- pods that do not start
+
+
+def obstacle(pod: Mapping[str, Any]) -> str:
+    """Why a pod has not started, such as `ImagePullBackOff: …` or `Unschedulable: …`; empty where nothing is amiss."""
+    status = pod.get("status") or {}
+    if status.get("phase") != "Pending":
+        return ""
+    for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason", "") not in {"", "ContainerCreating", "PodInitializing"}:
+            return _sentence(waiting)
+    for condition in status.get("conditions") or ():
+        if condition["type"] == "PodScheduled" and condition["status"] == "False":
+            return _sentence(condition)
+    return ""
+
+
+def _sentence(told: Mapping[str, Any]) -> str:
+    return f"{told.get('reason', '')}: {told.get('message', '')}".rstrip(": ")

@@ -1,0 +1,63 @@
+"""A stage on several nodes: a TrainJob of Kubeflow Trainer 2.3, which starts torchrun's parts and lets them meet.
+
+Trainer takes the pod from a runtime of the cluster and lets a TrainJob patch some of its fields: not its priority
+class, its restart policy or whole Secrets. Retries of pods are the runtime's.
+"""
+
+from xstilts.engines.pod_fields import STORE_KEYS, TRACKING_KEYS, Object, secret_variables
+from xstilts.engines.pods import GRACE_SECONDS, StagePod
+
+API_VERSION = "trainer.kubeflow.org/v1alpha1"
+RUNTIME = "torch-distributed"
+"""The ClusterTrainingRuntime that Trainer ships; it sets PET_NNODES and the like, which torchrun reads."""
+PATCHES = "xstilts.dev/operator"
+"""Names our patches among those of others, such as Kueue."""
+NODE = "node"
+"""Trainer's name for the job and the container of the trainer."""
+
+
+def train_job_spec(pod: StagePod) -> Object:
+    return {
+        "runtimeRef": {"apiGroup": "trainer.kubeflow.org", "kind": "ClusterTrainingRuntime", "name": RUNTIME},
+        "trainer": {
+            "image": pod.image,
+            "command": ["python", "-m", "xstilts.stages.together"],
+            "args": pod.module,
+            "numNodes": pod.asked.nodes,
+            "numProcPerNode": pod.asked.processes_per_node,
+            "resourcesPerNode": pod.resources,
+            "env": _env(pod),
+        },
+        "runtimePatches": [
+            {
+                "manager": PATCHES,
+                "trainingRuntimeSpec": {
+                    "template": {"spec": {"replicatedJobs": [{"name": NODE, "template": _job_patch(pod)}]}}
+                },
+            }
+        ],
+    }
+
+
+def _env(pod: StagePod) -> list[Object]:
+    """The Study's own variables come last and win; each name is there once."""
+    spec = pod.study.spec
+    secrets = secret_variables(spec.store.secret_ref, STORE_KEYS)
+    secrets += secret_variables(spec.tracking.secret_ref, TRACKING_KEYS)
+    return list({variable["name"]: variable for variable in [*secrets, *pod.env]}.values())
+
+
+def _job_patch(pod: StagePod) -> Object:
+    container = {
+        "name": NODE,
+        "volumeMounts": pod.mounts,
+        "securityContext": pod.container_security_context,
+    }
+    spec = {
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        **pod.placement,
+        "securityContext": pod.security_context,
+        "containers": [container],
+        "volumes": pod.volumes,
+    }
+    return {"spec": {"template": {"metadata": pod.pod_metadata, "spec": spec}}}
