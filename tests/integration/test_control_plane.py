@@ -1,11 +1,16 @@
-"""The tests' own Kubernetes: a real API server with its controllers, a node whose pods are processes, a failing proxy."""
+"""The tests' own Kubernetes: a real API server with its controllers, which leaves no process behind."""
 
 import json
+import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from cluster.kubernetes import ControlPlane, KubectlError
+from cluster.polling import eventually
 
 
 def test_a_service_account_may_do_what_its_role_says_and_nothing_else(
@@ -32,3 +37,19 @@ def test_the_state_survives_a_restart_of_the_api_server(
     control_plane.kubectl("create", "configmap", "kept", "--from-literal=key=value", "-n", namespace)
     control_plane.restart_api_server(by=by)
     assert control_plane.kubectl("get", "configmap", "kept", "-n", namespace, "-o", "jsonpath={.data.key}") == "value"
+
+
+def test_no_process_outlives_tests_that_are_killed() -> None:
+    program = "from cluster.warden import Warden; print(Warden().start(['sleep', '600']).pid, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program],
+        cwd=Path(__file__).parents[1],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as tests:
+        assert tests.stdout is not None
+        pid = int(tests.stdout.readline())
+        os.kill(pid, 0)
+        tests.kill()
+    eventually(lambda: not Path(f"/proc/{pid}").exists() or "Z" in Path(f"/proc/{pid}/stat").read_text())

@@ -1,0 +1,16 @@
+"""Waiting for what a cluster does in its own time."""
+
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+Answer = TypeVar("Answer")
+
+
+def eventually(ask: Callable[[], Answer], *, seconds: float = 60, every: float = 0.05) -> Answer:
+    """The first answer that is true; an assertion fails with the last one at the deadline."""
+    deadline = time.monotonic() + seconds
+    while not (answer := ask()):
+        assert time.monotonic() < deadline, f"still {answer!r} after {seconds:g} seconds"
+        time.sleep(every)
+    return answer
