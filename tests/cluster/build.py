@@ -1,7 +1,8 @@
 """Builds the Go programs that tests start as real parts: each in a small pinned module below this folder.
 
-A tool's folder holds go.mod (its `tool` lines name the programs) and go.sum. Binaries go to a cache outside the
-repository that is keyed by both files, so they are built once per machine.
+A tool's folder holds go.mod (its `tool` lines name the programs), go.sum and, where a program needs a main function of
+its own, that. Binaries go to a cache outside the repository that is keyed by these files, so they are built once per
+machine.
 """
 
 import fcntl
@@ -46,7 +47,8 @@ def _cache() -> Path:
 
 
 def _fingerprint(module: Path, ldflags: str) -> str:
-    content = b"".join((module / name).read_bytes() for name in ("go.mod", "go.sum"))
+    sources = [module / "go.mod", module / "go.sum", *sorted(module.rglob("*.go"))]
+    content = b"".join(source.read_bytes() for source in sources)
     return hashlib.sha256(content + ldflags.encode()).hexdigest()[:16]
 
 

@@ -4,12 +4,14 @@ State is in etcd's folder and the ports stay, so clients see a restart as nothin
 """
 
 import json
+import os
 import signal
 import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
@@ -96,7 +98,8 @@ class Parts:
             "--leader-elect=false",
             "--secure-port=0",
         ]
-        self._launch("kube-controller-manager", binary("kube-controller-manager"), options)
+        impatient = {"JOB_POD_FAILURE_BACKOFF": "500ms"}
+        self._launch("kube-controller-manager", binary("kube-controller-manager"), options, impatient)
 
     def stop_controller_manager(self, by: signal.Signals) -> None:
         self._stop("kube-controller-manager", by)
@@ -130,10 +133,16 @@ class Parts:
             "--kubelet-preferred-address-types=InternalIP",
         ]
 
-    def _launch(self, name: str, program: Path, options: list[str]) -> None:
+    def _launch(
+        self, name: str, program: Path, options: list[str], environment: Mapping[str, str] | None = None
+    ) -> None:
         with self._log(name).open("ab") as output:
             self._processes[name] = self._warden.start(
-                [program, *options], cwd=self._folder, stdout=output, stderr=subprocess.STDOUT
+                [program, *options],
+                env=os.environ | (environment or {}),
+                cwd=self._folder,
+                stdout=output,
+                stderr=subprocess.STDOUT,
             )
 
     def _stop(self, name: str, by: signal.Signals) -> None:
