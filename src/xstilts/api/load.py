@@ -55,6 +55,11 @@ def parse_study(text: str) -> Study:
         raise InvalidDocument("\n".join(f"  {_explain(detail)}" for detail in _roots(error.errors()))) from error
 
 
+def explain(error: ValidationError, *, under: str) -> str:
+    """Every mistake of a part of a document; `under` is the part's own path."""
+    return "; ".join(f"{under}.{_explain(detail)}" for detail in _roots(error.errors()))
+
+
 def _roots(details: Sequence[ErrorDetails]) -> list[ErrorDetails]:
     """Without the complaints that a list is too short because an item of it is wrong."""
     return [

@@ -51,6 +51,12 @@ class TrialCondition(StrEnum):
     SUCCEEDED = "Succeeded"
 
 
+class ScheduleCondition(StrEnum):
+    """A StudySchedule has one condition: whether it is understood and goes on."""
+
+    READY = "Ready"
+
+
 class Reason(StrEnum):
     """Reasons of conditions and events, beside names of errors (see `xstilts.core.errors`)."""
 
@@ -82,3 +88,13 @@ class Reason(StrEnum):
     RETRIES_EXCEEDED = "RetriesExceeded"
     ENDED_FROM_OUTSIDE = "EndedFromOutside"
     RESOURCES_DIFFER = "ResourcesDiffer"  # a shared Job keeps the resources of the Study that started it
+
+    # of a StudySchedule
+    SCHEDULED = "Scheduled"
+    INVALID_SCHEDULE = "InvalidSchedule"
+    WAITING_FOR_STUDY = "WaitingForStudy"  # a Study of an earlier time still runs, and the policy is Forbid
+    REPLACING = "Replacing"  # a Study of an earlier time is being deleted
+    COMPARING = "Comparing"  # is there anything to run?
+    STUDY_CREATED = "StudyCreated"
+    MISSED = "MissedSchedule"
+    UNCHANGED = "Unchanged"

@@ -1,6 +1,7 @@
 """The StudySchedule: makes a Study at each of its times, as a CronJob makes Jobs. Scheduled retraining."""
 
 from enum import StrEnum
+from functools import cache
 from typing import Annotated, Literal
 from zoneinfo import available_timezones
 
@@ -14,10 +15,16 @@ from xstilts.api.study import API_VERSION, Metadata, StudySpec
 CRON = r"^\S+( +\S+){4}$"
 
 
+@cache
+def _time_zones() -> frozenset[str]:
+    """Read from the disk once."""
+    return frozenset(available_timezones())
+
+
 class ConcurrencyPolicy(StrEnum):
     """What happens at a time when a Study of the schedule still runs."""
 
-    FORBID = "Forbid"  # the time is skipped
+    FORBID = "Forbid"  # the next waits until it has ended, or until `startingDeadlineSeconds` are over
     ALLOW = "Allow"
     REPLACE = "Replace"  # the running one is deleted, and gone before the next is made
 
@@ -46,8 +53,8 @@ class StudyScheduleSpec(Model):
     time_zone: str = Field("Etc/UTC", min_length=1, max_length=64)
     """IANA name, such as `Europe/Berlin`."""
     concurrency_policy: ConcurrencyPolicy = ConcurrencyPolicy.FORBID
-    """While a Study of the schedule still runs, a time is skipped (Forbid), used all the same (Allow), or the running
-    one makes room (Replace)."""
+    """While a Study of the schedule still runs, a time waits for its end (Forbid; until the next time, or
+    `startingDeadlineSeconds`), is used all the same (Allow), or the running one makes room (Replace)."""
     starting_deadline_seconds: int | None = Field(None, ge=1)
     """A time that was missed by more than this is skipped; of several missed times only the latest runs."""
     suspend: bool = False
@@ -64,7 +71,7 @@ class StudyScheduleSpec(Model):
     @field_validator("time_zone")
     @classmethod
     def _known_zone(cls, value: str) -> str:
-        if value not in available_timezones():
+        if value not in _time_zones():
             raise ValueError(f"{value!r} is no time zone of the IANA data base; write a name such as Europe/Berlin")
         return value
 
@@ -78,6 +85,9 @@ class StudyScheduleStatus(Model):
     """`Ready`: whether the schedule is understood and goes on."""
     active: tuple[Annotated[str, StringConstraints(max_length=253)], ...] = Field((), max_length=64)
     """Studies that have not ended."""
+    schedule: str = Field("", max_length=256)
+    """Expression and time zone that the times here belong to. After a change only times count that come after the
+    operator saw it."""
     last_schedule_time: str | None = Field(None, json_schema_extra={"format": "date-time"})
     """The latest time that was dealt with: a Study was made, or it was skipped."""
     last_successful_time: str | None = Field(None, json_schema_extra={"format": "date-time"})
