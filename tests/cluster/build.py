@@ -7,6 +7,7 @@ machine.
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import shutil
@@ -65,3 +66,14 @@ def _version(go: str) -> tuple[int, ...]:
     answer = subprocess.run([go, "version"], capture_output=True, text=True, check=True).stdout
     found = re.search(r"go(\d+)\.(\d+)", answer)
     return tuple(map(int, found.groups())) if found else (0,)
+
+
+def source(module: str, version: str, *, checksum: str) -> Path:
+    """The folder with the source of a Go module, whose files other programs read: custom resources and the like."""
+    answer = subprocess.run(
+        [_go(), "mod", "download", "-json", f"{module}@{version}"], capture_output=True, text=True, check=True
+    )
+    found = json.loads(answer.stdout)
+    if found["Sum"] != checksum:
+        raise RuntimeError(f"{module}@{version} has the checksum {found['Sum']}, not {checksum}")
+    return Path(found["Dir"])

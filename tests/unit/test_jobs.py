@@ -206,10 +206,6 @@ def test_the_same_study_makes_the_same_object():
             {"resources": {"target-training": {"nodes": 2}}, "podTemplate": {"priorityClassName": "high"}},
             r"spec\.podTemplate\.priorityClassName: 'high'",
         ),
-        (
-            {"resources": {"evaluation": {"limits": {"memory": "lots"}}}},
-            r"spec\.resources\[evaluation\]\.limits\.memory: 'lots' is no amount",
-        ),
     ],
 )
 def test_what_no_job_can_carry_is_refused_with_the_field(changes: dict[str, Any], message: str):

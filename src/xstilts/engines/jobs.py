@@ -18,7 +18,6 @@ from xstilts.core.results import Publication
 from xstilts.engines import trainjobs
 from xstilts.engines.pod_fields import Object
 from xstilts.engines.pods import CONTAINER, StagePod, pod_template
-from xstilts.engines.quantities import quantity
 from xstilts.engines.trainjobs import train_job_spec
 from xstilts.stages.runner import TRAININGS
 
@@ -138,12 +137,6 @@ def check(study: Study) -> None:
 
 def _check_stage(study: Study, kind: StageKind, asked: StageResources) -> None:
     field = f"spec.resources[{kind}]"
-    for part, amounts in (("requests", asked.requests), ("limits", asked.limits)):
-        for resource, amount in amounts.items():
-            try:
-                quantity(amount)
-            except UserError as error:
-                raise UserError(f"{field}.{part}.{resource}: {error}") from None
     if kind not in TRAININGS and (asked.nodes > 1 or asked.processes_per_node > 1):
         raise UserError(f"{field}: {kind} runs as one process; remove nodes and processesPerNode")
     if asked.nodes > 1 and (name := study.spec.pod_template.priority_class_name):

@@ -1,6 +1,6 @@
 """Objects of the Jobs engine, whole: a change of what the cluster gets must be meant.
 
-`XSTILTS_REGENERATE=1 pytest tests/golden/test_job_objects.py` writes `jobs/*.yaml` anew.
+`XSTILTS_REGENERATE=1 pytest tests/golden/test_job_manifests.py` writes `jobs/*.yaml` anew.
 """
 
 import os
