@@ -209,6 +209,7 @@ def test_a_stage_that_is_held_elsewhere_is_left_alone(tiny_study: TinyStudy) -> 
             runner.run(request_of(tiny_study, stage))
         assert runner.attempt(request_of(tiny_study, stage)).exit_code == ExitCode.LEASE_HELD
     assert not tiny_study.store.head(f"{stage.address}/outcome.json"), "the outcome is the holder's to tell"
+    assert not tiny_study.store.head(f"{stage.address}/log.txt")
     runner.run(request_of(tiny_study, stage))
 
 
@@ -241,6 +242,36 @@ def test_the_outcome_tells_how_an_attempt_ended(tiny_study: TinyStudy) -> None:
     assert outcome.reason == "IntegrityError"
     stored = json.loads(tiny_study.store.read(f"{stage.address}/outcome.json"))
     assert stored["exitCode"] == ExitCode.PERMANENT
+
+
+def test_the_log_of_an_attempt_outlives_its_process(tiny_study: TinyStudy) -> None:
+    stage = first(tiny_study, "evaluation")
+    runner_of(tiny_study, MemoryTracker()).attempt(request_of(tiny_study, stage))
+    text = tiny_study.store.read(f"{stage.address}/log.txt").decode()
+    assert f"ERROR xstilts.stages.runner: {stage.address}: IntegrityError: " in text
+    assert "Traceback" not in text, "errors raised on purpose say enough"
+
+
+def test_the_log_of_an_error_that_nobody_foresaw_has_its_traceback(tiny_study: TinyStudy) -> None:
+    stage = first(tiny_study, "data-scaling")
+
+    def fail() -> None:
+        raise ZeroDivisionError("by nothing")
+
+    runner = runner_of(tiny_study, MemoryTracker(), before_work=fail)
+    assert runner.attempt(request_of(tiny_study, stage)).exit_code == ExitCode.FAILED
+    text = tiny_study.store.read(f"{stage.address}/log.txt").decode()
+    assert "Traceback" in text
+    assert text.endswith("ZeroDivisionError: by nothing\n")
+
+
+def test_a_store_that_takes_no_log_fails_no_stage(tiny_study: TinyStudy) -> None:
+    stage = first(tiny_study, "data-scaling")
+    taken = tiny_study.workdir / "store" / stage.address / "log.txt" / "a-folder-in-its-place"
+    taken.mkdir(parents=True)
+    outcome = runner_of(tiny_study, MemoryTracker()).attempt(request_of(tiny_study, stage))
+    assert outcome.exit_code == ExitCode.SUCCEEDED
+    assert tiny_study.store.head(f"{stage.address}/outcome.json")
 
 
 def test_what_a_stage_starts_from_is_what_the_stage_before_it_made(tiny_study: TinyStudy) -> None:
@@ -356,3 +387,14 @@ def test_arguments_that_are_wrong_end_a_container_with_the_code_for_invalid_inpu
     flat = [part for pair in (arguments | {option: value}).items() for part in pair]
     assert main([stage.kind, *flat]) == ExitCode.INVALID_INPUT
     assert "not valid" in caplog.text
+
+
+def test_an_image_whose_stages_have_other_keys_than_the_plan_says_so(
+    tiny_study: TinyStudy, caplog: pytest.LogCaptureFixture
+) -> None:
+    stage = first(tiny_study, "data-scaling")
+    arguments = ["--config", json.dumps(stage.config), "--store", '{"uri": "memory:"}']
+    arguments += ["--tracking", '{"uri": "sqlite:///mlflow.db"}', "--key", "0" * 32]
+    arguments += ["--publication", '{"study": "s", "experiment": "e", "recipe": "r"}']
+    assert main([stage.kind, *arguments]) == ExitCode.INVALID_INPUT
+    assert stage.key in caplog.text

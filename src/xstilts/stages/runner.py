@@ -28,6 +28,7 @@ from xstilts.core.manifests import ArtifactManifest
 from xstilts.core.results import Outcome, Publication
 from xstilts.stages import VERSIONS
 from xstilts.stages.bench import Bench, Progress
+from xstilts.stages.log_tail import kept_log
 from xstilts.stages.publication import publish, receipt_key
 from xstilts.store import artifacts, leases
 from xstilts.store.leases import Lease
@@ -38,6 +39,16 @@ log = logging.getLogger(__name__)
 
 TRAININGS: frozenset[StageKind] = frozenset({"pretraining", "intermediate-training", "target-training"})
 """Stages that several processes can work on."""
+
+
+def outcome_key(address: str) -> str:
+    """How the last attempt at a stage ended."""
+    return f"{address}/outcome.json"
+
+
+def log_key(address: str) -> str:
+    """The last lines that it logged."""
+    return f"{address}/log.txt"
 
 
 def seconds(name: str, default: float) -> float:
@@ -98,7 +109,14 @@ class StageRunner:
             publish(self.store, self.tracker, manifest, request.publication)
 
     def attempt(self, request: StageRequest) -> Outcome:
-        """Like `run`, but tells how it ended, also in `outcome.json` beside the manifest."""
+        """Like `run`, but tells how it ended, also in `outcome.json` and `log.txt` beside the manifest."""
+        with kept_log() as tail:
+            outcome = self._attempt(request)
+        if outcome.exit_code != ExitCode.LEASE_HELD:  # how it went is the holder's to tell
+            self._record(request, outcome, tail.content())
+        return outcome
+
+    def _attempt(self, request: StageRequest) -> Outcome:
         started, code, reason, message = _now(), ExitCode.SUCCEEDED, "Succeeded", ""
         try:
             self.run(request)
@@ -108,7 +126,7 @@ class StageRunner:
         except Exception as error:
             code, reason, message = ExitCode.FAILED, type(error).__name__, str(error)
             log.exception("%s failed", request.address)
-        outcome = Outcome(
+        return Outcome(
             exit_code=code,
             reason=reason,
             message=message[:2000],
@@ -116,9 +134,6 @@ class StageRunner:
             started=started,
             finished=_now(),
         )
-        if code is not ExitCode.LEASE_HELD:  # the outcome is the holder's to tell
-            self._record(request, outcome)
-        return outcome
 
     def follow(self, request: StageRequest) -> None:
         """Takes part in the stage's training, in a process beside the one that has the lease; publishes nothing."""
@@ -126,9 +141,10 @@ class StageRunner:
             with self._bench(request, None) as bench:
                 _stage(request.kind).run(request.config, request.inputs, bench)
 
-    def _record(self, request: StageRequest, outcome: Outcome) -> None:
+    def _record(self, request: StageRequest, outcome: Outcome, tail: bytes) -> None:
         try:
-            self.store.put(f"{request.address}/outcome.json", canonical_json(outcome.document()).encode())
+            self.store.put(outcome_key(request.address), canonical_json(outcome.document()).encode())
+            self.store.put(log_key(request.address), tail)
         except XstiltsError as error:
             log.warning("the outcome of %s could not be stored: %s", request.address, error)
 
