@@ -1,4 +1,4 @@
-"""HTTPS servers within the tests' own process."""
+"""HTTP servers within the tests' own process, with and without TLS."""
 
 import ssl
 import threading
@@ -37,7 +37,7 @@ Server = TypeVar("Server", bound=ThreadingHTTPServer)
 @contextmanager
 def serving(server: Server) -> Iterator[Server]:
     with server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
             yield server

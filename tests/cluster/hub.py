@@ -3,9 +3,7 @@
 import hashlib
 import json
 import os
-import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -44,16 +42,6 @@ class Hub(ThreadingHTTPServer):
     def environment(self, folder: Path) -> dict[str, str]:
         """What the client reads when it is imported, so it needs a process of its own; it caches in the folder."""
         return os.environ | {"HF_ENDPOINT": f"http://127.0.0.1:{self.server_port}", "HF_HOME": str(folder)}
-
-
-@contextmanager
-def serving(hub: Hub) -> Iterator[Hub]:
-    with hub:
-        thread = threading.Thread(target=hub.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield hub
-        hub.shutdown()
-        thread.join()
 
 
 class _Calls(BaseHTTPRequestHandler):

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
+from cluster.http_servers import serving
+
 
 class LosingProxy(ThreadingHTTPServer):
     """Forwards everything to `target`; `lose(n)` makes it hang up on the n-th write from then on."""
@@ -80,11 +82,5 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def losing_proxy(target: str) -> Iterator[LosingProxy]:
-    with LosingProxy(target) as proxy:
-        thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield proxy
-        finally:
-            proxy.shutdown()
-            thread.join()
+    with serving(LosingProxy(target)) as proxy:
+        yield proxy

@@ -10,7 +10,8 @@ import datasets as hf
 import pytest
 from datasets import ClassLabel, Features, List, Value
 
-from cluster.hub import Files, Hub, Repository, serving
+from cluster.http_servers import serving
+from cluster.hub import Files, Hub, Repository
 from xstilts.core.errors import ExitCode
 from xstilts.store import ObjectStore, open_store
 from xstilts.store.datasets import fetch_split, load_dataset

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.hub import Hub, Repository, serving
+from cluster.http_servers import serving
+from cluster.hub import Hub, Repository
 from xstilts.store import artifacts, open_store
 
 NAME = "some/encoder"
