@@ -7,9 +7,11 @@ manifests that stages left, never from memory.
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
 from xstilts.api.access import StoreSpec
+from xstilts.api.base import Model
 from xstilts.api.study import StageKind, Study, TargetRef, TaskRef
 from xstilts.core.catalogue import ENGLISH, TEXT_SPLIT, Source, TaskSpec
 from xstilts.core.errors import UserError
@@ -39,8 +41,9 @@ def store_of(spec: StoreSpec) -> ObjectStore:
 
 def resolve_world(study: Study, store: ObjectStore) -> World:
     """Imports the model if need be, and reads the manifests of the data sets that the Study needs."""
-    model = study.spec.model
-    manifest = resolve_model(store, uri=model.uri, name=model.name, revision=model.revision)
+    model, where = study.spec.model, study.spec.store
+    open_source = partial(open_store, endpoint=where.endpoint, region=where.region, path_style=where.path_style)
+    manifest = resolve_model(store, uri=model.uri, name=model.name, revision=model.revision, open_source=open_source)
     return World(tasks=_specs(), datasets=dict(_stored(study, store)), model_digest=manifest.key, versions=VERSIONS)
 
 
@@ -56,12 +59,19 @@ def provisional_world(study: Study, store: ObjectStore) -> World:
     return World(tasks=_specs(), datasets=datasets, model_digest=model, versions=VERSIONS)
 
 
-def accept(study: Study, store: ObjectStore) -> Plan:
-    """Resolves everything from outside, plans, and freezes the plan in the store."""
-    planned = plan(study, resolve_world(study, store))
+def accept(study: Study, store: ObjectStore, *, previous: str | None = None) -> Plan:
+    """Resolves everything from outside, plans, and freezes both in the store.
+
+    `previous` is the digest of an earlier plan of the Study: what it was resolved to still holds, and only what it did
+    not need is looked up now.
+    """
+    world = resolve_world(study, store) if previous is None else _resolved_before(study, store, previous)
+    planned = plan(study, world)
     folder = f"studies/{planned.study}"
     document = planned.model_dump_json().encode()  # unsorted: stages come after those that they depend on
-    store.put(f"{folder}/plans/{planned.digest}.json", document)
+    inputs = ResolvedInputs(model_digest=world.model_digest, datasets=dict(world.datasets))
+    store.put(_inputs_key(planned.study, planned.digest), canonical_json(inputs.document()).encode())
+    store.put(plan_key(planned.study, planned.digest), document)
     store.put(f"{folder}/study.json", canonical_json(study.document()).encode())
     store.put(f"{folder}/plan.json", document)
     return planned
@@ -73,6 +83,37 @@ def load_plan(store: ObjectStore, study: str) -> Plan:
         return Plan.model_validate_json(store.read(f"studies/{study}/plan.json"))
     except NotFound:
         raise UserError(f"study {study!r} was never accepted in {store.uri}; run it first: xstilts run") from None
+
+
+def plan_key(study: str, plan_digest: str) -> str:
+    """Where a plan lies for good; `plan.json` beside it is the latest."""
+    return f"studies/{study}/plans/{plan_digest}.json"
+
+
+def load_frozen(store: ObjectStore, study: str, plan_digest: str) -> Plan:
+    """A plan by its digest. Raises NotFound."""
+    return Plan.model_validate_json(store.read(plan_key(study, plan_digest)))
+
+
+class ResolvedInputs(Model):
+    """What a plan was made from, beside the Study and the code."""
+
+    model_digest: str
+    datasets: dict[str, DatasetManifest]
+
+
+def _inputs_key(study: str, plan_digest: str) -> str:
+    return f"studies/{study}/inputs/{plan_digest}.json"
+
+
+def _resolved_before(study: Study, store: ObjectStore, previous: str) -> World:
+    before = ResolvedInputs.model_validate_json(store.read(_inputs_key(study.metadata.name, previous)))
+    return World(
+        tasks=_specs(),
+        datasets=dict(_stored(study, store)) | before.datasets,
+        model_digest=before.model_digest,
+        versions=VERSIONS,
+    )
 
 
 # ---- what is done

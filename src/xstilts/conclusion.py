@@ -2,16 +2,17 @@
 
 import hashlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from xstilts import acceptance, report
 from xstilts.acceptance import Done
 from xstilts.api.study import Study
-from xstilts.core.keys import digest
+from xstilts.core.keys import canonical_json, digest
 from xstilts.core.plan import Plan, Trial
 from xstilts.core.results import EvaluationFacts
+from xstilts.store.port import ObjectStore
 from xstilts.tracking import StudyRecord, Tracker, TrialRecord
 
 
@@ -99,3 +100,13 @@ def trial_record(planned: Plan, trial: Trial, facts: Mapping[str, EvaluationFact
         stage_runs={address: planned.stages[address].kind for address in trial.stages},
         scores=scores,
     )
+
+
+def publish_once(store: ObjectStore, tracker: Tracker, found: Iterable[TrialRecord | StudyRecord]) -> None:
+    """Shows trials and studies, each content once a server."""
+    for record in found:
+        key = receipt(record, tracker)
+        if store.head(key):
+            continue
+        run = tracker.publish_trial(record) if isinstance(record, TrialRecord) else tracker.publish_study(record)
+        store.put(key, canonical_json({"runId": run}).encode())

@@ -45,7 +45,9 @@ class LeaseDocument(Model):
     """Counts renewals, so that each changes the ETag."""
 
 
-class _Seen(NamedTuple):
+class Seen(NamedTuple):
+    """A lease's document, and the version that it was read in."""
+
     document: LeaseDocument
     etag: str | None
     """None where there is no lease object."""
@@ -55,7 +57,7 @@ class Lease:
     """A lease that this process holds until it is released, or lost; made by `acquire`. Safe under threads."""
 
     def __init__(
-        self, store: ObjectStore, key: str, taken: _Seen, *, clock: Callable[[], float], renewed: float
+        self, store: ObjectStore, key: str, taken: Seen, *, clock: Callable[[], float], renewed: float
     ) -> None:
         self._store = store
         self._key = key
@@ -122,7 +124,7 @@ class Lease:
 
     def _swap(self, document: LeaseDocument) -> None:
         try:
-            self._document, self._etag = _swap(self._store, self._key, _Seen(document, self._etag))
+            self._document, self._etag = _swap(self._store, self._key, Seen(document, self._etag))
         except LeaseHeld:
             self._lost = True
             raise
@@ -152,8 +154,13 @@ def acquire(
         token=uuid.uuid4().hex,
     )
     now = clock()
-    taken = _swap(store, key, _Seen(document, there.etag if there else None))
+    taken = _swap(store, key, Seen(document, there.etag if there else None))
     return Lease(store, key, taken, clock=clock, renewed=now)
+
+
+def look(store: ObjectStore, address: str) -> Seen | None:
+    """The lease of an address as it is now, for those who would rather not start than wait."""
+    return _read(store, f"{address}/lease.json")
 
 
 @contextmanager
@@ -168,8 +175,8 @@ def hold(store: ObjectStore, address: str, *, holder: str, ttl_seconds: float) -
 
 
 def _outlast(
-    store: ObjectStore, key: str, there: _Seen, *, clock: Callable[[], float], wait: Callable[[float], None]
-) -> _Seen:
+    store: ObjectStore, key: str, there: Seen, *, clock: Callable[[], float], wait: Callable[[float], None]
+) -> Seen:
     """Wait until a foreign lease was released, removed, or silent for its time to live; what to write over."""
     ttl = there.document.ttl_seconds
     expires = clock() + ttl
@@ -186,7 +193,7 @@ def _outlast(
     return there
 
 
-def _swap(store: ObjectStore, key: str, new: _Seen) -> _Seen:
+def _swap(store: ObjectStore, key: str, new: Seen) -> Seen:
     """Write the document over the version `new.etag`. Raises LeaseHeld if another was faster."""
     data = canonical_json(new.document.document()).encode()
     try:
@@ -198,10 +205,10 @@ def _swap(store: ObjectStore, key: str, new: _Seen) -> _Seen:
         raise _held(key, there.document if there else None) from error
 
 
-def _read(store: ObjectStore, key: str) -> _Seen | None:
+def _read(store: ObjectStore, key: str) -> Seen | None:
     try:
         data, etag = store.read_versioned(key)
-        return _Seen(LeaseDocument.model_validate_json(data), etag)
+        return Seen(LeaseDocument.model_validate_json(data), etag)
     except NotFound:
         return None
     except ValidationError as error:
