@@ -16,7 +16,6 @@ from xstilts.store.open import open_store
 from xstilts.store.port import ObjectStore
 from xstilts.tasks.datasets import scan
 from xstilts.tasks.synthetic import synthesize
-from xstilts.training import init_model
 
 DATASETS = ("mnli", "hellaswag", "xsid", "tatoeba")
 ROWS = {"mnli/train": 120, "mnli/dev": 20, "hellaswag/train": 40, "hellaswag/val": 10, "xsid/train": 60}
@@ -40,6 +39,8 @@ class TinyStudy:
 
 def make_inputs(folder: Path) -> Path:
     """Generated data in `data`, a tiny encoder in `model`, and a store with both data sets imported in `store`."""
+    from xstilts.training import init_model  # with torch, which most tests do without
+
     synthesize(folder / "data", rows=ROWS | SMALL, languages=("en", "de", "hi"))
     texts = [line for file in sorted((folder / "data/text").glob("*.txt")) for line in file.read_text().splitlines()]
     init_model(texts, folder / "model", vocab_size=600, hidden_size=32, layers=2, heads=2, intermediate_size=64)

@@ -18,8 +18,8 @@ class PlanStatus(Model):
     """Digest of the plan, by which Trials name it."""
     uri: str = Field(max_length=2048)
     """Where plan.json lies."""
-    generation: int = Field(ge=0)
-    """The metadata.generation that it was made from."""
+    spec_digest: str = Field(max_length=64)
+    """Of the fields of the spec that it was made from."""
     trials: int = Field(ge=0)
     """Points of the study's axes."""
     stages: int = Field(ge=0)

@@ -7,7 +7,7 @@ import typer
 from rich.console import Console
 
 from xstilts.api.load import InvalidDocument
-from xstilts.cli import data, export, model, study
+from xstilts.cli import data, export, model, operator, study
 from xstilts.core.errors import ExitCode, XstiltsError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 for command in (study.init, study.validate, study.plan, study.run, study.status, study.report, study.verify):
     app.command()(command)
+app.command()(operator.operator)
 app.add_typer(data.app, name="data")
 app.add_typer(export.app, name="export")
 app.add_typer(model.app, name="model")

@@ -1,0 +1,53 @@
+"""`xstilts operator`: the process that the operator's Deployment runs."""
+
+import logging
+import socket
+from typing import Annotated
+
+import typer
+
+from xstilts.core.errors import UserError
+
+
+def operator(
+    namespace: Annotated[str | None, typer.Option(help="Namespace to watch.")] = None,
+    all_namespaces: Annotated[bool, typer.Option(help="Watch all namespaces instead.")] = False,
+    trainer_image: Annotated[
+        str, typer.Option(help="Image of the stages where a Study names none; best by digest.")
+    ] = "xstilts-trainer",
+    identity: Annotated[str | None, typer.Option(help="Name in the operators' lease; the host's by default.")] = None,
+    lease_seconds: Annotated[float, typer.Option(help="Silence after which another operator takes over.")] = 30.0,
+    resync_seconds: Annotated[float, typer.Option(help="Time between full looks at the cluster.")] = 300.0,
+    max_running_trials: Annotated[
+        int, typer.Option(help="Trials of all Studies together that may run at the same time.")
+    ] = 100,
+    metrics_port: Annotated[int, typer.Option(help="Port of /metrics; 0 for a free one.")] = 8080,
+    health_port: Annotated[int, typer.Option(help="Port of /healthz and /readyz; 0 for a free one.")] = 8081,
+    json_logs: Annotated[bool, typer.Option(help="A JSON object a line.")] = True,
+) -> None:
+    """Run the operator: bring the Studies of a cluster about. One acts at a time, others wait for its lease."""
+    from xstilts.cluster import connection
+    from xstilts.controller.operator import JsonLines, Options, run
+
+    if (namespace is None) != all_namespaces:
+        raise UserError("give exactly one of --namespace NAME and --all-namespaces")
+    root = logging.getLogger()
+    root.setLevel(logging.INFO)
+    if json_logs:
+        for handler in root.handlers:
+            handler.setFormatter(JsonLines())
+    found = connection.find()
+    run(
+        found,
+        Options(
+            namespace=namespace,
+            lease_namespace=found.namespace,
+            identity=identity or socket.gethostname(),
+            trainer_image=trainer_image,
+            lease_seconds=lease_seconds,
+            resync_seconds=resync_seconds,
+            max_running_trials=max_running_trials,
+            metrics_port=metrics_port,
+            health_port=health_port,
+        ),
+    )

@@ -1,0 +1,251 @@
+"""What the operator does outside of the cluster: tries stores and servers, plans, publishes, reports.
+
+One call each, on the documents of a Study; nothing is kept but what is slow to read. `desk` runs it in a process of its
+own for each set of credentials, which are in that process's environment as they are in a stage's.
+"""
+
+import logging
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from xstilts import acceptance, conclusion
+from xstilts.acceptance import publication_of, store_of
+from xstilts.api.names import Reason
+from xstilts.api.study import Study
+from xstilts.cluster.port import Object
+from xstilts.controller.results import best_scores, curve_fits, trial_scores
+from xstilts.controller.views import Check, Claim, Conclusion, Diagnosis, Known, Outline, Refusal, object_name, outline
+from xstilts.core import planner
+from xstilts.core.errors import ExitCode, LeaseHeld, UserError, XstiltsError
+from xstilts.core.plan import Plan, PlannedStage
+from xstilts.core.results import EvaluationFacts, Outcome
+from xstilts.engines import jobs
+from xstilts.stages.publication import publish, receipt_key
+from xstilts.stages.runner import seconds
+from xstilts.store import artifacts, leases
+from xstilts.store.port import NotFound, ObjectStore
+from xstilts.store.preflight import preflight
+from xstilts.tracking import Tracker, open_tracker
+
+PLANS = 8
+"""Plans that are kept as they were read."""
+LOG_BYTES = 64 * 1024
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A plan, and what the store has of it."""
+
+    outline: Outline
+    known: Mapping[str, Known]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """For whom a stage's Job is to be made."""
+
+    address: str
+    trial: str
+    generation: int
+    uid: str
+    """Of the Study."""
+    image: str
+
+
+@dataclass
+class _Seen:
+    """A lease that somebody else holds, and since when it has stood still."""
+
+    etag: str
+    since: float
+
+
+@dataclass
+class Clerk:
+    """Everything that the operator asks of a Study's store and tracking server."""
+
+    clock: Callable[[], float] = time.monotonic
+    _plans: dict[tuple[str, str], Plan] = field(default_factory=dict)
+    _leases: dict[str, _Seen] = field(default_factory=dict)
+
+    # ---- before anything runs
+
+    def preflight(self, study: Study) -> tuple[Check, Check]:
+        """Store and tracking server, each with the call that failed."""
+        return (
+            _check(lambda: preflight(store_of(study.spec.store))),
+            _check(lambda: _tracker(study).check()),
+        )
+
+    def accept(self, study: Study, previous: str | None = None) -> Accepted | Refusal:
+        """Plans and freezes. `previous` is the digest of the plan whose resolved inputs still hold."""
+        store = store_of(study.spec.store)
+        try:
+            jobs.check(study)
+            plan = acceptance.accept(study, store, previous=previous)
+        except UserError as error:
+            return Refusal(Reason.INVALID, str(error))
+        return self._accepted(study, store, plan)
+
+    def recall(self, study: Study, digest: str) -> Accepted:
+        """The plan that was frozen, and what is there of it now."""
+        store = store_of(study.spec.store)
+        return self._accepted(study, store, self.plan(study, digest))
+
+    def _accepted(self, study: Study, store: ObjectStore, plan: Plan) -> Accepted:
+        self._keep(study, plan)
+        done = acceptance.observe(plan, store, server=_tracker(study).identity)
+        known = dict.fromkeys(plan.stages, Known.ABSENT)
+        known |= dict.fromkeys(done.manifests, Known.UNPUBLISHED) | dict.fromkeys(done.published, Known.DONE)
+        return Accepted(outline(plan, uri=f"{store.uri}/{acceptance.plan_key(plan.study, plan.digest)}"), known)
+
+    def changed(self, study: Study) -> bool:
+        """Whether a Study would have anything to run now: other data, model, settings or code than before."""
+        store = store_of(study.spec.store)
+        plan = planner.plan(study, acceptance.resolve_world(study, store))
+        done = acceptance.observe(plan, store, server=_tracker(study).identity)
+        return not done.published.issuperset(plan.stages)
+
+    # ---- stages
+
+    def prepare(self, study: Study, digest: str, start: Start) -> Object | Known | Claim:
+        """The manifest of the stage's Job, unless there is nothing to run, or somebody else is at it."""
+        store, plan = store_of(study.spec.store), self.plan(study, digest)
+        stage = plan.stages[start.address]
+        manifest = artifacts.load_manifest(store, stage.address)
+        if manifest and artifacts.verify(store, manifest):
+            return self._shown(study, store, plan, stage)
+        if claim := self._claim(store, stage.address):
+            return claim
+        return jobs.manifest(
+            stage,
+            study=study,
+            uid=start.uid,
+            trial=start.trial,
+            publication=publication_of(plan, stage),
+            generation=start.generation,
+            image=start.image,
+        )
+
+    def publish(self, study: Study, digest: str, address: str) -> Known | Claim:
+        """Shows a stage that is made, for this Study."""
+        plan = self.plan(study, digest)
+        return self._shown(study, store_of(study.spec.store), plan, plan.stages[address])
+
+    def _shown(self, study: Study, store: ObjectStore, plan: Plan, stage: PlannedStage) -> Known | Claim:
+        tracker, publication = _tracker(study), publication_of(plan, stage)
+        if store.head(receipt_key(stage.address, server=tracker.identity, publication=publication)):
+            return Known.DONE
+        manifest = artifacts.load_manifest(store, stage.address)
+        if manifest is None:
+            return Known.ABSENT
+        try:
+            with leases.hold(store, stage.address, holder="xstilts operator", ttl_seconds=seconds("LEASE", 30.0)):
+                publish(store, tracker, manifest, publication)
+        except LeaseHeld as error:
+            return Claim(str(error), time.time() + 5)
+        return Known.DONE
+
+    def _claim(self, store: ObjectStore, address: str) -> Claim | None:
+        """Whether somebody else is at work: a lease that stood still for its time to live holds nothing any more."""
+        seen = leases.look(store, address)
+        if seen is None or seen.document.holder is None or seen.etag is None:
+            self._leases.pop(address, None)
+            return None
+        known = self._leases.get(address)
+        if known is None or known.etag != seen.etag:
+            known = self._leases[address] = _Seen(seen.etag, self.clock())
+        ttl = seen.document.ttl_seconds
+        if self.clock() - known.since >= ttl:
+            del self._leases[address]
+            return None
+        return Claim(seen.document.holder, time.time() + ttl / 2)
+
+    def diagnose(self, study: Study, address: str, printed: bytes | None, said: str, since: float) -> Diagnosis:
+        """What ended a Job that failed: what its stage left behind, else what the Job says. Keeps what was printed.
+
+        `since` is when the Job was made, in seconds since 1970: an older outcome is of another attempt.
+        """
+        store = store_of(study.spec.store)
+        outcome = _outcome(store, address)
+        ours = outcome is not None and outcome.finished / 1000 >= since - 1
+        if printed and not ours:  # killed before it could keep its own
+            store.put(f"{address}/log.txt", printed[-LOG_BYTES:])
+        if outcome and ours and outcome.exit_code != ExitCode.SUCCEEDED:
+            return Diagnosis(outcome.reason, outcome.message)
+        return Diagnosis(Reason.ENDED_FROM_OUTSIDE, said)
+
+    # ---- results
+
+    def publish_trial(self, study: Study, digest: str, trial: str) -> dict[str, str]:
+        """Shows a trial whose stages are done; by target the mean of its headline scores over other languages."""
+        store, plan = store_of(study.spec.store), self.plan(study, digest)
+        planned = next(each for each in plan.trials if object_name(plan.study, each.name) == trial)
+        facts = {
+            address: EvaluationFacts.model_validate(manifest.facts)
+            for address in planned.evaluations.values()
+            if (manifest := artifacts.load_manifest(store, address))
+        }
+        record = conclusion.trial_record(plan, planned, facts, "Succeeded")
+        conclusion.publish_once(store, _tracker(study), [record])
+        return trial_scores(plan, planned, facts)
+
+    def conclude(self, study: Study, digest: str, failures: Mapping[str, str]) -> Conclusion:
+        """Report and tables into the store and to the tracking server; retention of checkpoints."""
+        store, tracker, plan = store_of(study.spec.store), _tracker(study), self.plan(study, digest)
+        done = acceptance.observe(plan, store, server=tracker.identity)
+        by_point = {trial.name: object_name(plan.study, trial.name) for trial in plan.trials}
+        reasons = {name: failures[shown] for name, shown in by_point.items() if shown in failures}
+        with tempfile.TemporaryDirectory() as folder:
+            finished = conclusion.write_results(study, plan, done, Path(folder), failures=reasons)
+            for path in sorted(Path(folder).rglob("*")):
+                if path.is_file():
+                    store.upload(f"studies/{plan.study}/report/{path.relative_to(folder)}", path)
+            conclusion.publish_once(store, tracker, conclusion.records(plan, done, reasons, Path(folder)))
+        return Conclusion(
+            best=tuple(best_scores(finished.results)),
+            curves=tuple(curve_fits(finished.results)),
+            report_url=f"{store.uri}/studies/{plan.study}/report/report.html",
+            tracking_url=study.spec.tracking.uri,
+        )
+
+    # ---- plans
+
+    def plan(self, study: Study, digest: str) -> Plan:
+        """A frozen plan of the Study."""
+        key = (study.spec.store.uri, digest)
+        if key not in self._plans:
+            self._keep(study, acceptance.load_frozen(store_of(study.spec.store), study.metadata.name, digest))
+        return self._plans[key]
+
+    def _keep(self, study: Study, plan: Plan) -> None:
+        self._plans.pop((study.spec.store.uri, plan.digest), None)
+        while len(self._plans) >= PLANS:
+            del self._plans[next(iter(self._plans))]
+        self._plans[study.spec.store.uri, plan.digest] = plan
+
+
+def _tracker(study: Study) -> Tracker:
+    return open_tracker(study.spec.tracking.uri, experiment=study.experiment)
+
+
+def _check(call: Callable[[], None]) -> Check:
+    try:
+        call()
+    except XstiltsError as error:
+        return Check(ready=False, reason=type(error).__name__, message=str(error))
+    return Check(ready=True, reason=Reason.READY)
+
+
+def _outcome(store: ObjectStore, address: str) -> Outcome | None:
+    try:
+        return Outcome.model_validate_json(store.read(f"{address}/outcome.json"))
+    except (NotFound, ValidationError):
+        return None

@@ -1,0 +1,109 @@
+"""The operator's loop over Studies: what changed is decided on, one Study at a time, and what was decided is done.
+
+A Study is looked at under the State's lock, `reconcile` decides, the status is written, and the actions are carried
+out. It is never worked on twice at the same time; whatever happens to it meanwhile puts it into the queue once more.
+"""
+
+import time
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from dataclasses import dataclass
+
+from xstilts.cluster.port import STUDIES, TRIALS, Object, Resource
+from xstilts.controller import metrics
+from xstilts.controller.actions import Action, Decision, call_name
+from xstilts.controller.effects import Effects
+from xstilts.controller.loop import Loop, logged
+from xstilts.controller.reconcile import reconcile
+from xstilts.controller.state import Key, State
+from xstilts.controller.views import Observed
+from xstilts.core.errors import XstiltsError
+
+
+@dataclass(kw_only=True)
+class Controller(Loop):
+    """Studies with their Trials and Jobs."""
+
+    kind: str = "Study"
+    state: State
+    effects: Effects
+    calls: Executor
+    """Runs what takes long."""
+
+    def see(self, resource: Resource, obj: Object, *, deleted: bool = False) -> None:
+        """News of an object, from a watch or a listing."""
+        for key in self.state.see(resource, obj, deleted=deleted):
+            self.queue.add(key)
+
+    def look_at_all(self) -> None:
+        """Every Study, whether or not there is news of it."""
+        for key in list(self.state.studies):
+            self.queue.add(key)
+
+    def decide(self, key: Key) -> str:
+        with self.state.lock:
+            observed = self.state.observed(key)
+            if observed is None:
+                return "gone"
+            decision = reconcile(observed, self.clock())
+            calls = [action for action in decision.actions if call_name(action)]
+            observed.facts.under_way |= _names(calls)
+        return self._carry_out(key, observed, decision, calls)
+
+    def _carry_out(self, key: Key, observed: Observed, decision: Decision, calls: list[Action]) -> str:
+        """Writes the status first: a status that does not fit any more shows that the decision does not either."""
+        try:
+            self._write_study(observed, decision)
+        except XstiltsError as error:
+            with self.state.lock:
+                observed.facts.under_way -= _names(calls)
+            return self.later(key, error)
+        for action in calls:
+            self.calls.submit(self._call, key, observed, action)
+        problems = [*self._requests(key, observed, decision), *self._write_trials(key, observed, decision)]
+        for event in decision.events:
+            self.effects.tell(self.kind, key, observed.study.uid, event)
+        counts = decision.status.counts
+        for other in self.state.demand(key, counts.running + counts.queued):
+            self.queue.add(other)
+        if decision.wake_at is not None:
+            self.queue.add_after(key, decision.wake_at - self.clock())
+        return self.later(key, problems[0]) if problems else "done"
+
+    def _call(self, key: Key, observed: Observed, action: Action) -> None:
+        started = time.monotonic()
+        if self.may_act():
+            with logged(self.kind, key):
+                self.effects.call(key, observed, action)
+        else:
+            with self.state.lock:
+                observed.facts.under_way -= _names([action])
+        metrics.called(type(action).__name__, time.monotonic() - started)
+        self.queue.add(key)
+
+    def _write_study(self, observed: Observed, decision: Decision) -> None:
+        study = observed.study
+        if decision.status != study.status:
+            self.effects.write_status(STUDIES, study.namespace, study.name, study.resource_version, decision.status)
+
+    def _requests(self, key: Key, observed: Observed, decision: Decision) -> Iterator[XstiltsError]:
+        for action in decision.actions:
+            if call_name(action) is None:
+                try:
+                    self.effects.request(key, observed, action)
+                except XstiltsError as error:
+                    yield error
+
+    def _write_trials(self, key: Key, observed: Observed, decision: Decision) -> Iterator[XstiltsError]:
+        for name, status in decision.trials.items():
+            view = observed.trials.get(name) or self.state.trial(key, name)
+            if view is None:
+                continue  # it could not be made
+            try:
+                self.effects.write_status(TRIALS, key.namespace, name, view.resource_version, status)
+            except XstiltsError as error:
+                yield error
+
+
+def _names(calls: list[Action]) -> set[str]:
+    return {name for action in calls if (name := call_name(action))}

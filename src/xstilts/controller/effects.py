@@ -1,0 +1,318 @@
+"""Carries out what `reconcile` asks for. Every action may be repeated: names are given, writes have conditions.
+
+Requests to the cluster are made at once; what goes to the desk takes long and is done by other threads, while `Facts`
+says that it is under way. What is learned goes into the State right away, before the watch tells of it.
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from xstilts.api import names
+from xstilts.api.base import Model
+from xstilts.api.names import Reason
+from xstilts.api.study import API_VERSION, Study
+from xstilts.api.trial import StageRef, TrialSpec
+from xstilts.cluster.errors import AlreadyExists, ClusterError, NotFound
+from xstilts.cluster.port import EVENTS, JOBS, PODS, STUDIES, TRAIN_JOBS, TRIALS, Cluster, Object, Resource
+from xstilts.controller import actions as asked
+from xstilts.controller.actions import Action
+from xstilts.controller.clerk import Accepted, Start
+from xstilts.controller.clock import timestamp
+from xstilts.controller.desk import Desk
+from xstilts.controller.events import Event
+from xstilts.controller.state import Key, State
+from xstilts.controller.views import Check, Claim, Facts, Known, Observed, Refusal, StudyView, TrialOutline
+from xstilts.core.errors import PermanentError, StorageError, TrackingError, XstiltsError
+from xstilts.engines import jobs
+from xstilts.engines.workloads import WorkloadState, workload
+
+LOG_LINES = 1000
+FIRST_RETRY_SECONDS = 2.0
+LAST_RETRY_SECONDS = 60.0
+JOINED = {WorkloadState.ACTIVE, WorkloadState.SUSPENDED, WorkloadState.SUCCEEDED}
+"""A Job that has failed already is not taken over: the next generation is ours."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Effects:
+    """The operator's hands."""
+
+    cluster: Cluster
+    desk: Desk
+    state: State
+    image: str
+    """Trainer image of Studies that name none."""
+    clock: Callable[[], float] = time.time
+
+    # ---- at once
+
+    def request(self, key: Key, observed: Observed, action: Action) -> None:
+        """An action that is one request to the cluster, or a few."""
+        study = observed.study
+        match action:
+            case asked.AddFinalizer():
+                self._finalizers(study, [*study.finalizers, names.FINALIZER])
+            case asked.RemoveFinalizer():
+                self._finalizers(study, [name for name in study.finalizers if name != names.FINALIZER])
+            case asked.DeleteStudy():
+                self.cluster.delete(STUDIES, study.namespace, study.name, uid=study.uid)
+            case asked.CreateTrial(trial):
+                self._create_trial(study, trial)
+            case asked.DeleteTrial(name, uid):
+                self.cluster.delete(TRIALS, study.namespace, name, uid=uid)
+            case asked.OrphanTrial(name):
+                self._leave(TRIALS, key, name, study.uid)
+            case asked.Join(job, kind):
+                self._join(_resource(kind), study, job)
+            case asked.Leave(job, kind):
+                self._leave(_resource(kind), key, job, study.uid)
+            case asked.StopJob(job, kind, uid):
+                self.cluster.delete(_resource(kind), study.namespace, job, uid=uid)
+            case _:
+                raise AssertionError(f"{action} takes long")
+
+    def _finalizers(self, study: StudyView, wanted: list[str]) -> None:
+        patch = {"metadata": {"finalizers": wanted, "resourceVersion": study.resource_version}}
+        self._saw(STUDIES, self.cluster.patch(STUDIES, study.namespace, study.name, patch))
+
+    def _create_trial(self, study: StudyView, trial: TrialOutline) -> None:
+        outline = self.state.facts[Key(study.namespace, study.name)].outline
+        assert outline is not None
+        spec = TrialSpec(
+            study=study.name,
+            plan=outline.digest,
+            point=trial.point,
+            stages=tuple(
+                StageRef(name=name, kind=outline.stages[address].kind, key=address.rsplit("/", 1)[-1])
+                for name, address in trial.stages
+            ),
+        )
+        metadata = {
+            "name": trial.name,
+            "namespace": study.namespace,
+            "labels": {names.MANAGED_BY: names.MANAGER, names.STUDY: study.name},
+            "ownerReferences": [jobs.owner_reference(study.name, study.uid) | {"controller": True}],
+        }
+        document = {"apiVersion": API_VERSION, "kind": "Trial", "metadata": metadata}
+        try:
+            made = self.cluster.create(TRIALS, document | {"spec": spec.model_dump(mode="json", exclude_none=True)})
+        except AlreadyExists:
+            there = self.cluster.get(TRIALS, study.namespace, trial.name)
+            if there is None or all(owner["uid"] != study.uid for owner in _owners(there)):
+                return  # of a Study of the same name that is being deleted: it goes, then ours is made
+            made = there
+        self._saw(TRIALS, made)
+
+    def _join(self, resource: Resource, study: StudyView, job: str) -> None:
+        there = self.cluster.get(resource, study.namespace, job)
+        if there is None or any(owner["uid"] == study.uid for owner in _owners(there)):
+            return
+        owners = [*_owners(there), jobs.owner_reference(study.name, study.uid)]
+        self._own(resource, there, owners)
+
+    def _leave(self, resource: Resource, key: Key, name: str, uid: str) -> None:
+        there = self.cluster.get(resource, key.namespace, name)
+        if there:
+            self._own(resource, there, [owner for owner in _owners(there) if owner["uid"] != uid])
+
+    def _own(self, resource: Resource, there: Object, owners: list[Object]) -> None:
+        metadata = there["metadata"]
+        patch = {"metadata": {"ownerReferences": owners, "resourceVersion": metadata["resourceVersion"]}}
+        self._saw(resource, self.cluster.patch(resource, metadata["namespace"], metadata["name"], patch))
+
+    def _saw(self, resource: Resource, obj: Object) -> set[Key]:
+        return self.state.see(resource, obj)
+
+    def write_status(self, resource: Resource, namespace: str, name: str, version: str, status: Model) -> Object:
+        """The whole status, over the version that it was decided on. Raises Conflict for another."""
+        document = status.model_dump(mode="json", exclude_none=True)
+        unset = {field: None for field in status.model_dump(mode="json") if field not in document}
+        patch = {"metadata": {"resourceVersion": version}, "status": document | unset}
+        written = self.cluster.patch(resource, namespace, name, patch, subresource="status")
+        if resource in {STUDIES, TRIALS}:
+            self._saw(resource, written)
+        return written
+
+    def tell(self, kind: str, key: Key, uid: str, event: Event) -> None:
+        """An Event, which people see with `kubectl describe`. Its loss is no harm."""
+        now = timestamp(self.clock())
+        about = {"apiVersion": API_VERSION, "kind": kind, "namespace": key.namespace, "name": key.name, "uid": uid}
+        document = {
+            "metadata": {"namespace": key.namespace, "name": f"{key.name}.{uuid.uuid4().hex[:16]}"},
+            "involvedObject": about,
+            "reason": event.reason,
+            "message": event.message[:1000],
+            "type": "Warning" if event.warning else "Normal",
+            "source": {"component": names.FIELD_MANAGER},
+            "firstTimestamp": now,
+            "lastTimestamp": now,
+            "count": 1,
+        }
+        try:
+            self.cluster.create(EVENTS, document)
+        except XstiltsError as error:
+            log.warning("event %s: %s", event.reason, error)
+
+    # ---- by the desk
+
+    def call(self, key: Key, observed: Observed, action: Action) -> None:
+        """An action that takes long. What it finds out goes into the Facts; it raises nothing."""
+        name = asked.call_name(action)
+        assert name is not None
+        facts, study = observed.facts, observed.study.study
+        assert study is not None
+        try:
+            self._call(key, observed, study, action)
+        except Exception as error:
+            self._failed(key, facts, name, error)
+        else:
+            with self.state.lock:
+                facts.failures.pop(name, None)
+                facts.not_before.pop(name, None)
+        finally:
+            with self.state.lock:
+                facts.under_way.discard(name)
+
+    def _failed(self, key: Key, facts: Facts, name: str, error: Exception) -> None:
+        log.log(
+            logging.WARNING if isinstance(error, XstiltsError) else logging.ERROR,
+            "%s of study %s/%s: %s: %s",
+            name,
+            key.namespace,
+            key.name,
+            type(error).__name__,
+            error,
+            exc_info=not isinstance(error, XstiltsError),
+        )
+        with self.state.lock:
+            failures = facts.failures[name] = facts.failures.get(name, 0) + 1
+            delay = min(FIRST_RETRY_SECONDS * 2 ** (failures - 1), LAST_RETRY_SECONDS)
+            facts.not_before[name] = self.clock() + delay
+            broken = Check(ready=False, reason=type(error).__name__, message=str(error))
+            if isinstance(error, StorageError):
+                facts.storage = broken
+            elif isinstance(error, TrackingError):
+                facts.tracking = broken
+
+    def _call(self, key: Key, observed: Observed, study: Study, action: Action) -> None:
+        facts, namespace = observed.facts, key.namespace
+        match action:
+            case asked.Preflight():
+                facts.storage, facts.tracking = self.desk.preflight(namespace, study)
+                if not (facts.storage.ready and facts.tracking.ready):
+                    raise PermanentError(f"{facts.storage.message} {facts.tracking.message}".strip())
+            case asked.Accept():
+                plan = observed.study.status.plan
+                self._plan(key, observed, self.desk.accept(namespace, study, plan.digest if plan else None))
+            case asked.Recall():
+                assert observed.study.status.plan is not None
+                self._plan(key, observed, self.desk.recall(namespace, study, observed.study.status.plan.digest))
+            case asked.StartStage():
+                self._start(key, observed, study, action)
+            case asked.PublishStage(address):
+                self._note(facts, address, self.desk.publish(namespace, study, _digest(facts), address))
+            case asked.Diagnose():
+                self._diagnose(key, observed, study, action)
+            case asked.PublishTrial(trial):
+                facts.scores[trial] = self.desk.publish_trial(namespace, study, _digest(facts), trial)
+            case asked.Conclude(failures):
+                facts.conclusion = self.desk.conclude(namespace, study, _digest(facts), failures)
+            case _:
+                raise AssertionError(f"{action} is one request")
+
+    def _plan(self, key: Key, observed: Observed, answer: Accepted | Refusal) -> None:
+        facts = observed.facts
+        with self.state.lock:
+            if isinstance(answer, Refusal):
+                facts.refusal = answer
+                raise PermanentError(answer.message)
+            succeeded = {
+                job.uid: job.stage_key for job in observed.owned if job.state is WorkloadState.SUCCEEDED
+            }  # before the look at the store: later ones are no loss
+            absent = {address.rsplit("/", 1)[-1] for address, known in answer.known.items() if known is Known.ABSENT}
+            facts.lost |= {uid for uid, stage in succeeded.items() if stage in absent}
+            facts.refusal, facts.outline = None, answer.outline
+            facts.reused = sum(known is not Known.ABSENT for known in answer.known.values())
+            facts.known = dict(answer.known)
+            facts.accepted_spec = observed.study.spec_digest
+            self.state.remember_plan(key)
+
+    def _start(self, key: Key, observed: Observed, study: Study, action: asked.StartStage) -> None:
+        facts, view = observed.facts, observed.study
+        with self.state.lock:
+            facts.starting[action.address] = action.trial
+        try:
+            start = Start(
+                address=action.address,
+                trial=action.trial,
+                generation=action.generation,
+                uid=view.uid,
+                image=study.spec.pod_template.image or self.image,
+            )
+            answer = self.desk.prepare(key.namespace, study, _digest(facts), start)
+            if isinstance(answer, dict):
+                self._create_job(view, answer)
+            else:
+                self._note(facts, action.address, answer)
+        finally:
+            with self.state.lock:
+                facts.starting.pop(action.address, None)
+
+    def _create_job(self, study: StudyView, manifest: Object) -> None:
+        resource = _resource(manifest["kind"])
+        try:
+            self._saw(resource, self.cluster.create(resource, manifest))
+        except AlreadyExists:  # another Study was faster, or an answer was lost
+            there = self.cluster.get(resource, study.namespace, manifest["metadata"]["name"])
+            if there is None:
+                return
+            self._saw(resource, there)
+            if workload(there).state in JOINED:
+                self._join(resource, study, manifest["metadata"]["name"])
+
+    def _note(self, facts: Facts, address: str, answer: Known | Claim | Object) -> None:
+        with self.state.lock:
+            if isinstance(answer, Claim):
+                facts.claims[address] = answer
+            elif isinstance(answer, Known):
+                facts.claims.pop(address, None)
+                facts.known[address] = answer
+
+    def _diagnose(self, key: Key, observed: Observed, study: Study, action: asked.Diagnose) -> None:
+        job = next((job for job in observed.owned if job.uid == action.uid), None)
+        since = float(job.started or 0) if job else 0.0
+        printed = self._printed(key.namespace, action.job)
+        found = self.desk.diagnose(key.namespace, study, action.address, printed, action.message, since)
+        if found.reason == Reason.ENDED_FROM_OUTSIDE and (end := observed.endings.get(action.job)) and end.hopeless:
+            found = end.hopeless
+        observed.facts.diagnoses[action.uid] = found
+
+    def _printed(self, namespace: str, job: str) -> bytes | None:
+        """The log of the Job's last pod, if it can still be had."""
+        try:
+            pods = list(self.cluster.list(PODS, namespace, labels={"batch.kubernetes.io/job-name": job}))
+            if not pods:
+                return None
+            last = max(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
+            return self.cluster.pod_log(namespace, last["metadata"]["name"], tail_lines=LOG_LINES)
+        except (ClusterError, NotFound, XstiltsError) as error:
+            log.info("log of job %s/%s: %s", namespace, job, error)
+            return None
+
+
+def _resource(kind: str) -> Resource:
+    return TRAIN_JOBS if kind == TRAIN_JOBS.kind else JOBS
+
+
+def _owners(obj: Object) -> list[Object]:
+    return list(obj["metadata"].get("ownerReferences", ()))
+
+
+def _digest(facts: Facts) -> str:
+    assert facts.outline is not None
+    return facts.outline.digest

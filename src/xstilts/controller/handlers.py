@@ -1,0 +1,73 @@
+"""The watch, by kopf: every event of what we watch is passed on, and nothing else is left to it.
+
+kopf lists and watches, comes back after errors and cut connections, and skips what it has shown. No handler of it
+keeps anything in annotations, sets finalizers or is tried again: deciding is the Controller's business.
+"""
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import kopf
+
+from xstilts.cluster.connection import Connection
+from xstilts.cluster.port import Object, Resource
+
+WATCH_SECONDS = 590
+"""How long the API server keeps a watch open; kopf comes back at once."""
+
+
+class Sees(Protocol):
+    """Takes news of an object."""
+
+    def __call__(self, resource: Resource, obj: Object, *, deleted: bool) -> None: ...
+
+
+def registry(watched: Mapping[Resource, Mapping[str, str]], see: Sees, connection: Connection) -> kopf.OperatorRegistry:
+    """Handlers that pass on every event of these resources, and the credentials to watch with."""
+    found = kopf.OperatorRegistry()
+
+    @kopf.on.login(registry=found, id="login")
+    def log_in(**_: Any) -> kopf.ConnectionInfo:
+        configuration = connection.configuration
+        scheme, _space, token = connection.authorization().get("authorization", "").partition(" ")
+        return kopf.ConnectionInfo(
+            server=connection.server,
+            ca_path=configuration.ssl_ca_cert,
+            insecure=not configuration.verify_ssl,
+            scheme=scheme or None,
+            token=token or None,
+            certificate_path=configuration.cert_file,
+            private_key_path=configuration.key_file,
+            default_namespace=connection.namespace,
+        )
+
+    for resource in watched:
+        _pass_on(found, resource, see)
+    return found
+
+
+def _pass_on(found: kopf.OperatorRegistry, resource: Resource, see: Sees) -> None:
+    @kopf.on.event(resource.group, resource.version, resource.plural, registry=found, id=f"see-{resource.plural}")
+    async def handle(event: Any, **_: Any) -> None:
+        see(resource, dict(event["object"]), deleted=event["type"] == "DELETED")
+
+
+def settings(watched: Mapping[Resource, Mapping[str, str]]) -> kopf.OperatorSettings:
+    """Without discovery of anything that our Role does not allow, without events of kopf's own."""
+    found = kopf.OperatorSettings()
+    found.posting.enabled = False
+    found.peering.standalone = True
+    found.scanning.disabled = True
+    found.watching.server_timeout = WATCH_SECONDS
+    found.watching.client_timeout = WATCH_SECONDS + 10
+    found.watching.connect_timeout = 10
+    found.networking.request_timeout = 60
+    found.networking.error_backoffs = (0.1, 0.5, 1, 2, 5, 10)
+    found.queueing.idle_timeout = 1.0
+    for resource, labels in watched.items():
+        if labels:
+            selector = ",".join(f"{name}={value}" for name, value in labels.items())
+            found.watching.label_selectors[resource.plural] = selector
+    logging.getLogger("kopf.objects").setLevel(logging.WARNING)
+    return found

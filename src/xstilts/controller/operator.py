@@ -1,0 +1,171 @@
+"""The operator's process: everything put together, started and stopped. What `xstilts operator` runs."""
+
+import asyncio
+import json
+import logging
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+
+import kopf
+
+from xstilts.cluster.api import ApiCluster
+from xstilts.cluster.connection import Connection
+from xstilts.cluster.port import SCHEDULES, STUDIES, Object, Resource
+from xstilts.controller import handlers, metrics, probes
+from xstilts.controller.controller import Controller
+from xstilts.controller.desk import ChildDesk
+from xstilts.controller.effects import Effects
+from xstilts.controller.leader import Leader
+from xstilts.controller.loop import about
+from xstilts.controller.resync import WATCHED, Resync
+from xstilts.controller.schedule_loop import ScheduleLoop
+from xstilts.controller.state import State
+from xstilts.core.errors import PermanentError
+
+LEASE = "xstilts-operator"
+WORKERS = 4
+"""Threads that decide."""
+CALLERS = 8
+"""Threads that wait for the desk."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Settings of an operator's process."""
+
+    namespace: str | None
+    """Watched; None for all."""
+    lease_namespace: str
+    """Where the operator itself lives."""
+    identity: str
+    trainer_image: str
+    lease_seconds: float
+    resync_seconds: float
+    max_running_trials: int
+    metrics_port: int
+    health_port: int
+
+
+def run(connection: Connection, options: Options) -> None:
+    """Until SIGTERM or SIGINT; running Jobs go on without it."""
+    cluster = ApiCluster(connection)
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    state = State(max_running_trials=options.max_running_trials)
+    desk = ChildDesk(cluster)
+    leader = Leader(
+        cluster,
+        namespace=options.lease_namespace,
+        name=LEASE,
+        identity=options.identity,
+        seconds=options.lease_seconds,
+    )
+    with ExitStack() as stack:
+        calls = stack.enter_context(ThreadPoolExecutor(CALLERS, thread_name_prefix="call"))
+        stack.callback(desk.close)
+        effects = Effects(cluster, desk, state, options.trainer_image)
+        controller = Controller(state=state, effects=effects, calls=calls, may_act=leader.may_act)
+        schedules = ScheduleLoop(effects=effects, desk=desk, calls=calls, may_act=leader.may_act)
+
+        def see(resource: Resource, obj: Object, *, deleted: bool = False) -> None:
+            if resource != SCHEDULES:
+                controller.see(resource, obj, deleted=deleted)
+            if resource in {SCHEDULES, STUDIES}:
+                schedules.see(resource, obj, deleted=deleted)
+
+        def look_at_all() -> None:
+            controller.look_at_all()
+            schedules.look_at_all()
+
+        resync = Resync(
+            cluster, state, see=see, look_at_all=look_at_all, namespace=options.namespace, period=options.resync_seconds
+        )
+        watch = _Watch(see, connection, options.namespace)
+        stack.enter_context(
+            probes.serve(
+                options.health_port,
+                healthy=lambda: watch.problem() or ("the watch is stale" if resync.is_stale() else ""),
+                ready=lambda: "" if watch.ready.is_set() else "the watch has not begun",
+            )
+        )
+        stack.enter_context(metrics.serve(options.metrics_port, state))
+        threads = [
+            threading.Thread(target=watch.run, args=(stop,), name="watch"),
+            threading.Thread(target=resync.run, args=(stop,), name="resync"),
+            threading.Thread(
+                target=leader.keep, args=(stop,), kwargs={"on_taken": controller.look_at_all}, name="lease"
+            ),
+            *(threading.Thread(target=controller.work, name=f"work-{i}") for i in range(WORKERS)),
+        ]
+        for thread in threads:
+            thread.start()
+        while not stop.wait(1.0):
+            if watch.problem():
+                stop.set()
+        controller.queue.close()
+        schedules.queue.close()
+        for thread in threads:
+            thread.join()
+    if watch.problem():
+        raise PermanentError(watch.problem())
+
+
+class _Watch:
+    """kopf in a thread of its own."""
+
+    def __init__(self, see: handlers.Sees, connection: Connection, namespace: str | None) -> None:
+        self._registry = handlers.registry(WATCHED, see, connection)
+        self._settings = handlers.settings(WATCHED)
+        self._namespace = namespace
+        self._failure = ""
+        self.ready = threading.Event()
+
+    def problem(self) -> str:
+        """Why it has ended, though nobody asked it to."""
+        return self._failure
+
+    def run(self, stop: threading.Event) -> None:
+        try:
+            asyncio.run(self._watch(stop))
+        except Exception as error:
+            log.exception("the watch has ended")
+            self._failure = f"the watch has ended: {type(error).__name__}: {error}"
+        else:
+            if not stop.is_set():
+                self._failure = "the watch has ended"
+
+    async def _watch(self, stop: threading.Event) -> None:
+        await kopf.operator(
+            registry=self._registry,
+            settings=self._settings,
+            standalone=True,
+            clusterwide=self._namespace is None,
+            namespaces=[self._namespace] if self._namespace else [],
+            stop_flag=stop,
+            ready_flag=self.ready,
+        )
+
+
+class JsonLines(logging.Formatter):
+    """A JSON object a line, with the Study that it is about."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        document: dict[str, object] = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S"),
+            "level": record.levelname,
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if here := about():
+            document[here[0]] = here[1]
+        if trial := getattr(record, "trial", ""):
+            document["trial"] = trial
+        if record.exc_info:
+            document["exception"] = self.formatException(record.exc_info)
+        return json.dumps(document, ensure_ascii=False)

@@ -1,0 +1,352 @@
+"""What to do for a Study, and what to say about it: a pure function of what is seen and of the time.
+
+Called for every change and every now and then without one. It looks at how things are, never at what happened, so a
+missed event costs time and nothing else; when all it asks for is done, it asks for nothing.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from xstilts.api.access import EngineType
+from xstilts.api.conditions import Condition, ConditionStatus, find_condition, set_condition
+from xstilts.api.names import FINALIZER, Reason, StudyCondition
+from xstilts.api.status import Counts, PlanStatus
+from xstilts.api.study import Study
+from xstilts.controller import stages
+from xstilts.controller.actions import (
+    Accept,
+    Action,
+    AddFinalizer,
+    Conclude,
+    CreateTrial,
+    Decision,
+    DeleteStudy,
+    DeleteTrial,
+    Join,
+    Leave,
+    Preflight,
+    Recall,
+    StopJob,
+    call_name,
+)
+from xstilts.controller.clock import seconds_of, timestamp
+from xstilts.controller.deletion import reconcile_deletion
+from xstilts.controller.events import Event
+from xstilts.controller.progress import Halt, Progress
+from xstilts.controller.views import Check, Observed
+from xstilts.engines.workloads import WorkloadState
+
+CONCLUSIONS = 5
+"""How often the report of a Study that failed is tried."""
+
+
+def reconcile(observed: Observed, now: float) -> Decision:
+    """The status that the Study and its Trials should have, and the actions that bring it on."""
+    if observed.study.deleted_at is not None:
+        return reconcile_deletion(observed, now)
+    return _Pass(observed, now).decide()
+
+
+class _Pass:
+    """One decision in the making."""
+
+    def __init__(self, observed: Observed, now: float) -> None:
+        self.observed = observed
+        self.facts = observed.facts
+        self.now = now
+        self.status = observed.study.status.model_copy(update={"observed_generation": observed.study.generation})
+        self.actions: list[Action] = []
+        self.events: list[Event] = []
+        self.wake: list[float] = []
+
+    def decide(self) -> Decision:
+        progress: Progress | None = None
+        if self._is_finished():
+            self._expire()
+        elif (study := self._supported()) and self._reachable() and self._planned(study):
+            progress = self._go_on(study)
+        return Decision(
+            status=self.status,
+            trials=progress.statuses if progress else {},
+            actions=tuple(self._possible()),
+            events=tuple(self.events),
+            wake_at=min(self.wake, default=None),
+        )
+
+    def _possible(self) -> Iterator[Action]:
+        """Without calls that are under way, or that have failed a moment ago."""
+        for action in self.actions:
+            name = call_name(action)
+            if name in self.facts.under_way:
+                continue
+            if name and (at := self.facts.not_before.get(name, 0)) > self.now:
+                self.wake.append(at)
+                continue
+            yield action
+
+    # ---- conditions
+
+    def _say(self, kind: StudyCondition, value: ConditionStatus, reason: str, message: str = "") -> None:
+        new = Condition(
+            type=kind,
+            status=value,
+            observed_generation=self.observed.study.generation,
+            last_transition_time=timestamp(self.now),
+            reason=reason,
+            message=message[:2000],
+        )
+        self.status = self.status.model_copy(update={"conditions": set_condition(self.status.conditions, new)})
+
+    def _unsettled(self, kind: StudyCondition, reason: str, message: str = "") -> None:
+        self._say(kind, ConditionStatus.UNKNOWN, reason, message)
+
+    def _is(self, kind: StudyCondition, value: ConditionStatus) -> bool:
+        found = find_condition(self.status.conditions, kind)
+        return found is not None and found.status is value
+
+    # ---- the end
+
+    def _is_finished(self) -> bool:
+        """Ended, and not changed since in a way that gives it more to do."""
+        study = self.observed.study.study
+        if study is None or self.status.completion_time is None:
+            return False
+        old = find_condition(self.observed.study.status.conditions, StudyCondition.SUCCEEDED)
+        if old is None or old.status is ConditionStatus.UNKNOWN:
+            return False
+        if old.observed_generation == self.observed.study.generation:
+            return True
+        unchanged = self.status.plan is not None and self.status.plan.spec_digest == self.observed.study.spec_digest
+        return unchanged and old.status is ConditionStatus.TRUE
+
+    def _expire(self) -> None:
+        study = self.observed.study.study
+        if self.facts.conclusion:
+            self._show_results()
+        elif self.facts.outline and self.status.report_url is None:
+            failed = {name: trial.message for name, trial in self.observed.trials.items() if trial.ended == "Failed"}
+            self._try_to_conclude(failed)
+        for condition in self.status.conditions:
+            self._say(StudyCondition(condition.type), condition.status, condition.reason, condition.message)
+        ttl = study.spec.ttl_seconds_after_finished if study else None
+        if ttl is not None and self.status.completion_time:
+            at = seconds_of(self.status.completion_time) + ttl
+            if at <= self.now:
+                self.actions.append(DeleteStudy())
+            else:
+                self.wake.append(at)
+        self._stop_jobs()
+
+    def _try_to_conclude(self, failures: Mapping[str, str]) -> None:
+        """A Study that failed has a report too, but does not wait for it."""
+        if self.facts.failures.get("Conclude", 0) < CONCLUSIONS:
+            self.actions.append(Conclude(failures))
+
+    # ---- before anything runs
+
+    def _supported(self) -> Study | None:
+        study = self.observed.study.study
+        if study is None:
+            self._refuse(Reason.INVALID, self.observed.study.error)
+        elif study.spec.engine.type not in {None, EngineType.JOBS}:
+            self._refuse(
+                Reason.ENGINE_NOT_SUPPORTED,
+                f"spec.engine.type: this operator runs stages as Jobs, not by {study.spec.engine.type}; write Jobs",
+            )
+            return None
+        return study
+
+    def _refuse(self, reason: str, message: str) -> None:
+        self._say(StudyCondition.ACCEPTED, ConditionStatus.FALSE, reason, message)
+        self._unsettled(StudyCondition.SUCCEEDED, reason, "not accepted")
+        self._say(StudyCondition.PROGRESSING, ConditionStatus.FALSE, reason)
+
+    def _reachable(self) -> bool:
+        """Whether store and tracking server may be used; they are tried once after each start of the operator."""
+        if FINALIZER not in self.observed.study.finalizers:
+            self.actions.append(AddFinalizer())
+        checks = (
+            (StudyCondition.STORAGE_READY, self.facts.storage),
+            (StudyCondition.TRACKING_READY, self.facts.tracking),
+        )
+        for kind, check in checks:
+            if check:
+                value = ConditionStatus.TRUE if check.ready else ConditionStatus.FALSE
+                self._say(kind, value, check.reason, check.message)
+            elif not find_condition(self.status.conditions, kind):
+                self._unsettled(kind, Reason.PENDING, "being tried")
+        if all(check and check.ready for _, check in checks):
+            return True
+        accepted = self.status.plan is not None
+        if accepted and not any(check and not check.ready for _, check in checks):
+            return True  # both were fine when it was accepted: what runs is not held up by trying again
+        self.actions.append(Preflight())
+        if accepted and self.facts.outline:
+            return True  # what runs goes on, and is looked after as far as that can be done without them
+        if not accepted:
+            self._unsettled(StudyCondition.ACCEPTED, Reason.PENDING)
+        self._unsettled(
+            StudyCondition.SUCCEEDED, Reason.PENDING, _first_problem(self.facts.storage, self.facts.tracking)
+        )
+        self._say(StudyCondition.PROGRESSING, ConditionStatus.FALSE, Reason.PENDING)
+        return False
+
+    def _planned(self, study: Study) -> bool:
+        plan, outline = self.status.plan, self.facts.outline
+        wanted = self.observed.study.spec_digest
+        if outline is None or plan is None or plan.spec_digest != wanted:
+            if self.facts.accepted_spec != wanted:
+                self._ask_for_plan(plan, wanted)
+                return False
+            assert outline is not None
+        if plan is None or plan.digest != outline.digest or plan.spec_digest != wanted:
+            self.status = self.status.model_copy(
+                update={
+                    "plan": PlanStatus(
+                        digest=outline.digest,
+                        uri=outline.uri,
+                        spec_digest=wanted,
+                        trials=len(outline.trials),
+                        stages=len(outline.stages),
+                        reused=self.facts.reused,
+                        to_run=len(outline.stages) - self.facts.reused,
+                        not_applicable=outline.not_applicable[:64],
+                    ),
+                    "start_time": self.status.start_time or timestamp(self.now),
+                    "completion_time": None,
+                }
+            )
+        self._say(StudyCondition.ACCEPTED, ConditionStatus.TRUE, Reason.ACCEPTED)
+        return True
+
+    def _ask_for_plan(self, plan: PlanStatus | None, wanted: str) -> None:
+        refusal = self.facts.refusal
+        if refusal:
+            self._refuse(refusal.reason, refusal.message)
+        elif plan is None:
+            self._unsettled(StudyCondition.ACCEPTED, Reason.PENDING, "being planned")
+            self._unsettled(StudyCondition.SUCCEEDED, Reason.PENDING)
+        self.actions.append(Recall() if plan and plan.spec_digest == wanted else Accept())
+
+    # ---- while it runs
+
+    def _go_on(self, study: Study) -> Progress:
+        views, needs = stages.look(self.observed, self.now)
+        progress = Progress(self.observed, views, self.now, halt=self._halt(study))
+        progress.run()
+        if progress.halt is None and (late := self._late_halt(study, progress)):
+            views, needs = stages.look(self.observed, self.now)
+            progress = Progress(self.observed, views, self.now, halt=late)
+            progress.run()
+        self.actions += [need for need in needs if not (progress.halt and isinstance(need, Join))]
+        self._make_trials()
+        self.actions += progress.actions
+        if progress.halt:
+            self._stop_jobs()
+        self._count(progress)
+        self._conclude(progress)
+        self.wake += [claim.until for claim in self.facts.claims.values() if claim.until > self.now]
+        return progress
+
+    def _halt(self, study: Study) -> Halt | None:
+        """Reasons that need no look at the trials."""
+        deadline = study.spec.failure_policy.active_deadline_seconds
+        if deadline is not None and self.status.start_time:
+            at = seconds_of(self.status.start_time) + deadline
+            if at <= self.now:
+                return Halt(Reason.DEADLINE_EXCEEDED, f"failurePolicy.activeDeadlineSeconds is {deadline}", final=True)
+            self.wake.append(at)
+        if study.spec.suspend:
+            return Halt(Reason.SUSPENDED, "spec.suspend is true", final=False)
+        return None
+
+    def _late_halt(self, study: Study, progress: Progress) -> Halt | None:
+        """Reasons that come from the trials."""
+        allowed, failed = study.spec.failure_policy.max_failed_trials, progress.counts["failed"]
+        if failed > allowed:
+            first = next(iter(progress.failures.items()))
+            message = f"{failed} trials failed; failurePolicy.maxFailedTrials is {allowed}; {first[0]}: {first[1]}"
+            return Halt(Reason.TOO_MANY_FAILED_TRIALS, message[:2000], final=True)
+        limit = study.spec.max_gpu_hours
+        if limit is not None:
+            if progress.gpu_seconds >= float(limit) * 3600:
+                return Halt(Reason.GPU_HOURS_EXCEEDED, f"spec.maxGPUHours is {limit}", final=True)
+            if progress.counts["running"]:
+                self.wake.append(self.now + 60)
+        return None
+
+    def _make_trials(self) -> None:
+        outline = self.facts.outline
+        assert outline is not None
+        names = {trial.name for trial in outline.trials}
+        self.actions += [CreateTrial(trial) for trial in outline.trials if trial.name not in self.observed.trials]
+        self.actions += [
+            DeleteTrial(name, view.uid)
+            for name, view in self.observed.trials.items()
+            if name not in names and not view.ended
+        ]
+
+    def _stop_jobs(self) -> None:
+        for job in self.observed.owned:
+            if job.state in {WorkloadState.ACTIVE, WorkloadState.SUSPENDED}:
+                if job.uid in self.observed.wanted_elsewhere:
+                    self.actions.append(Leave(job.name, job.kind))
+                else:
+                    self.actions.append(StopJob(job.name, job.kind, job.uid))
+
+    def _count(self, progress: Progress) -> None:
+        outline, counts = self.facts.outline, progress.counts
+        assert outline is not None
+        self.status = self.status.model_copy(
+            update={
+                "counts": Counts(trials=len(outline.trials), **counts),
+                "progress": f"{counts['succeeded'] + counts['failed']}/{len(outline.trials)}",
+                "gpu_hours": f"{progress.gpu_seconds / 3600:.1f}" if progress.gpu_seconds else "0",
+            }
+        )
+
+    def _conclude(self, progress: Progress) -> None:
+        halt = progress.halt
+        suspended = halt is not None and not halt.final
+        self._say(
+            StudyCondition.SUSPENDED,
+            ConditionStatus.TRUE if suspended else ConditionStatus.FALSE,
+            Reason.SUSPENDED if suspended else Reason.NOT_SUSPENDED,
+        )
+        if halt and halt.final:
+            self._end(ConditionStatus.FALSE, halt.reason, halt.message)
+            self._show_results()
+            if self.facts.conclusion is None:
+                self._try_to_conclude(progress.failures)
+            return
+        if progress.counts["succeeded"] + progress.counts["failed"] == self.status.counts.trials:
+            if self.facts.conclusion:
+                failed = progress.counts["failed"]
+                self._show_results()
+                self._end(ConditionStatus.TRUE, Reason.SUCCEEDED, f"{failed} trials failed" if failed else "")
+                return
+            self.actions.append(Conclude(dict(progress.failures)))
+        running = ConditionStatus.FALSE if suspended else ConditionStatus.TRUE
+        self._say(StudyCondition.PROGRESSING, running, Reason.SUSPENDED if suspended else Reason.RUNNING)
+        self._unsettled(StudyCondition.SUCCEEDED, Reason.SUSPENDED if suspended else Reason.RUNNING)
+        self.status = self.status.model_copy(update={"completion_time": None})
+
+    def _end(self, value: ConditionStatus, reason: str, message: str) -> None:
+        self._say(StudyCondition.SUCCEEDED, value, reason, message)
+        self._say(StudyCondition.PROGRESSING, ConditionStatus.FALSE, reason)
+        self.status = self.status.model_copy(update={"completion_time": timestamp(self.now)})
+        self.events.append(Event(reason, message or "all trials ended", warning=value is ConditionStatus.FALSE))
+
+    def _show_results(self) -> None:
+        if found := self.facts.conclusion:
+            self.status = self.status.model_copy(
+                update={
+                    "best": found.best,
+                    "curves": found.curves,
+                    "report_url": found.report_url,
+                    "tracking_url": found.tracking_url,
+                }
+            )
+
+
+def _first_problem(*checks: Check | None) -> str:
+    return next((f"{check.reason}: {check.message}" for check in checks if check and not check.ready), "")

@@ -1,0 +1,394 @@
+"""What the operator knows of the cluster: fed by events, asked by `reconcile`. In memory alone, safe under threads.
+
+Kept small, since ten thousand Trials are nothing unusual: objects are taken apart as they come in, and of a Trial that
+has ended little is left. Older news never replace newer ones, so events and answers may come in any order.
+"""
+
+import threading
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+from pydantic import ValidationError
+
+from xstilts.api.load import explain
+from xstilts.api.names import Reason
+from xstilts.api.status import StudyStatus
+from xstilts.api.study import Study
+from xstilts.api.trial import TrialStatus
+from xstilts.cluster.port import JOBS, PODS, STUDIES, TRAIN_JOBS, TRIALS, Object, Resource
+from xstilts.controller.clock import seconds_of
+from xstilts.controller.shares import fair_shares
+from xstilts.controller.views import Diagnosis, Endings, Facts, Observed, StudyView, TrialView, plan_digest
+from xstilts.core.attempts import Cause
+from xstilts.engines.endings import PodEnding, ending, obstacle
+from xstilts.engines.jobs import job_name, store_identity
+from xstilts.engines.workloads import Workload, workload
+
+S = TypeVar("S", StudyStatus, TrialStatus)
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Key(NamedTuple):
+    """A namespaced name."""
+
+    namespace: str
+    name: str
+
+
+class State:
+    """Studies, Trials, Jobs and pods, and what was found out for each Study."""
+
+    def __init__(self, *, max_running_trials: int) -> None:
+        self.lock = threading.RLock()
+        self._limit = max_running_trials
+        self.studies: dict[Key, StudyView] = {}
+        self.facts: dict[Key, Facts] = {}
+        self._trials: dict[Key, dict[str, TrialView]] = defaultdict(dict)
+        self._jobs: dict[Key, Workload] = {}
+        self._jobs_of_stage: dict[Key, set[Key]] = defaultdict(set)
+        """Namespace and stage key to Jobs."""
+        self._jobs_of_owner: dict[str, set[Key]] = defaultdict(set)
+        self._wanting: dict[Key, set[Key]] = defaultdict(set)
+        """Namespace and stage key to Studies whose plan has it."""
+        self._pods: dict[Key, dict[str, PodEnding | str]] = defaultdict(dict)
+        """Job to the ends of its pods, or what keeps them from starting, by uid."""
+        self._study_of_uid: dict[str, Key] = {}
+        self._demand: dict[Key, int] = {}
+
+    # ---- news
+
+    def see(self, resource: Resource, obj: Object, *, deleted: bool = False) -> set[Key]:
+        """Takes note of an object, and says which Studies it concerns."""
+        with self.lock:
+            match resource:
+                case _ if resource == STUDIES:
+                    return self._see_study(obj, deleted)
+                case _ if resource == TRIALS:
+                    return self._see_trial(obj, deleted)
+                case _ if resource in {JOBS, TRAIN_JOBS}:
+                    return self._see_job(obj, deleted)
+                case _ if resource == PODS:
+                    return self._see_pod(obj, deleted)
+        raise AssertionError(f"{resource} is not watched")
+
+    def _see_study(self, obj: Object, deleted: bool) -> set[Key]:
+        key = key_of(obj)
+        old = self.studies.get(key)
+        if deleted:
+            if old and old.uid == obj["metadata"]["uid"]:
+                self._forget(key)
+            return self._others_that_share(obj["metadata"]["uid"])
+        if old and not _is_newer(obj, old.uid, old.resource_version):
+            return set()
+        if old and old.uid != obj["metadata"]["uid"]:
+            self._forget(key)
+            old = None
+        view = study_view(obj, old)
+        self.studies[key] = view
+        if old and old.generation != view.generation and (facts := self.facts.get(key)):
+            facts.not_before.clear()  # what was refused may be allowed now
+            facts.failures.clear()
+        self._study_of_uid[view.uid] = key
+        self.facts.setdefault(key, Facts())
+        return {key} if old and old.status.completion_time else {key, *self._others_that_share(view.uid)}
+
+    def _others_that_share(self, uid: str) -> set[Key]:
+        """Studies beside this one that own its Jobs: whether they are wanted elsewhere may have changed."""
+        jobs = [self._jobs[key] for key in self._jobs_of_owner.get(uid, ())]
+        owners = {owner for job in jobs if len(job.owners) > 1 for owner in job.owners}
+        return {self._study_of_uid[owner] for owner in owners - {uid} if owner in self._study_of_uid}
+
+    def _forget(self, key: Key) -> None:
+        view = self.studies.pop(key)
+        self._study_of_uid.pop(view.uid, None)
+        self._index_plan(key, ())
+        self.facts.pop(key, None)
+        self._demand.pop(key, None)
+
+    def _see_trial(self, obj: Object, deleted: bool) -> set[Key]:
+        key = key_of(obj)
+        study = Key(key.namespace, str(obj["spec"]["study"]))
+        old = self._trials[study].get(key.name)
+        if deleted:
+            if old and old.uid == obj["metadata"]["uid"]:
+                del self._trials[study][key.name]
+        elif not old or _is_newer(obj, old.uid, old.resource_version):
+            self._trials[study][key.name] = trial_view(obj)
+        if not self._trials[study]:
+            del self._trials[study]
+        return {study}
+
+    def _see_job(self, obj: Object, deleted: bool) -> set[Key]:
+        key = key_of(obj)
+        old = self._jobs.get(key)
+        if deleted:
+            if not old or old.uid != obj["metadata"]["uid"]:
+                return set()
+            job = old
+            self._unlink_job(key, old)
+            self._pods.pop(key, None)
+            return self._concerned(job, job)
+        job = workload(obj)
+        if not old or _is_newer(obj, old.uid, old.resource_version):
+            if old:
+                self._unlink_job(key, old)
+            self._link_job(key, job)
+        else:
+            return set()
+        return self._concerned(job, old or job)
+
+    def _concerned(self, job: Workload, old: Workload) -> set[Key]:
+        owners = {self._study_of_uid[uid] for uid in {*job.owners, *old.owners} if uid in self._study_of_uid}
+        return owners | self._wanting.get(Key(job.namespace, job.stage_key), set())
+
+    def _link_job(self, key: Key, job: Workload) -> None:
+        self._jobs[key] = job
+        self._jobs_of_stage[Key(job.namespace, job.stage_key)].add(key)
+        for uid in job.owners:
+            self._jobs_of_owner[uid].add(key)
+
+    def _unlink_job(self, key: Key, job: Workload) -> None:
+        del self._jobs[key]
+        _discard(self._jobs_of_stage, Key(job.namespace, job.stage_key), key)
+        for uid in job.owners:
+            _discard(self._jobs_of_owner, uid, key)
+
+    def _see_pod(self, obj: Object, deleted: bool) -> set[Key]:
+        name = _job_of_pod(obj)
+        job, uid = Key(key_of(obj).namespace, name), str(obj["metadata"]["uid"])
+        ends = self._pods.get(job, {})
+        new = ending(obj) or (None if deleted else obstacle(obj) or None)
+        if not name or isinstance(ends.get(uid), PodEnding) or ends.get(uid) == new:
+            return set()
+        if new is None:
+            del self._pods[job][uid]
+        else:
+            self._pods[job][uid] = new
+        found = self._jobs.get(job)
+        return {self._study_of_uid[uid] for uid in found.owners if uid in self._study_of_uid} if found else set()
+
+    # ---- answers
+
+    def observed(self, key: Key) -> Observed | None:
+        """All that is known of a Study, or None where there is no such Study."""
+        with self.lock:
+            study = self.studies.get(key)
+            if study is None:
+                return None
+            facts = self.facts[key]
+            owned = tuple(self._jobs[job] for job in sorted(self._jobs_of_owner.get(study.uid, ())))
+            by_stage = self._by_stage(study, facts)
+            jobs = {job for found in by_stage.values() for job in found}
+            return Observed(
+                study=study,
+                trials=dict(self._trials.get(key, {})),
+                workloads=by_stage,
+                owned=owned,
+                endings={job.name: self._endings(job) for job in jobs},
+                wanted_elsewhere=frozenset(job.uid for job in owned if self._is_wanted_elsewhere(job, study.uid)),
+                facts=facts,
+                allowance=fair_shares(self._demand, self._limit).get(key, self._limit),
+            )
+
+    def _by_stage(self, study: StudyView, facts: Facts) -> dict[str, tuple[Workload, ...]]:
+        if facts.outline is None or study.study is None:
+            return {}
+        store = store_identity(study.study.spec.store)
+        found: dict[str, tuple[Workload, ...]] = {}
+        for address in facts.outline.stages:
+            if keys := self._jobs_of_stage.get(Key(study.namespace, address.rsplit("/", 1)[-1])):
+                jobs = (self._jobs[key] for key in keys)
+                found[address] = tuple(
+                    sorted(
+                        (job for job in jobs if job.name == job_name(job.stage_key, store, job.generation)),
+                        key=lambda job: job.generation,
+                    )
+                )
+        return found
+
+    def _endings(self, job: Workload) -> Endings:
+        ends = self._pods.get(Key(job.namespace, job.name), {}).values()
+        over = [end for end in ends if isinstance(end, PodEnding)]
+        hopeless = next((end for end in over if end.cause is Cause.HOPELESS), None)
+        return Endings(
+            failures=sum(end.cause is Cause.RETRYABLE for end in over),
+            preemptions=sum(end.cause is Cause.PREEMPTED for end in over),
+            hopeless=Diagnosis(hopeless.reason, hopeless.message) if hopeless else None,
+            trouble=next((end for end in ends if isinstance(end, str)), ""),
+        )
+
+    def _is_wanted_elsewhere(self, job: Workload, uid: str) -> bool:
+        keys = (self._study_of_uid.get(owner) for owner in job.owners if owner != uid)
+        return any(_goes_on(self.studies[key]) for key in keys if key)
+
+    def remember_plan(self, key: Key) -> None:
+        """Lets the Study hear of Jobs of all stages in its outline."""
+        with self.lock:
+            facts = self.facts.get(key)
+            self._index_plan(key, facts.outline.stages if facts and facts.outline else ())
+
+    def _index_plan(self, key: Key, addresses: Iterable[str]) -> None:
+        for stage, studies in list(self._wanting.items()):
+            if stage.namespace == key.namespace and key in studies:
+                _discard(self._wanting, stage, key)
+        for address in addresses:
+            self._wanting[Key(key.namespace, address.rsplit("/", 1)[-1])].add(key)
+
+    def demand(self, key: Key, trials: int) -> set[Key]:
+        """Notes how many trials a Study would have running; other Studies whose share grows by it."""
+        with self.lock:
+            before = fair_shares(self._demand, self._limit)
+            if trials:
+                self._demand[key] = trials
+            else:
+                self._demand.pop(key, None)
+            after = fair_shares(self._demand, self._limit)
+            return {other for other, share in after.items() if other != key and share > before.get(other, 0)}
+
+    # ---- views for metrics, and for the comparison with a listing
+
+    def versions(self, resource: Resource) -> dict[Key, tuple[str, str]]:
+        """Uid and resourceVersion of everything that is known."""
+        with self.lock:
+            return dict(self._versions(resource))
+
+    def _versions(self, resource: Resource) -> Iterator[tuple[Key, tuple[str, str]]]:
+        if resource == STUDIES:
+            yield from ((key, (view.uid, view.resource_version)) for key, view in self.studies.items())
+        elif resource == TRIALS:
+            for study, trials in self._trials.items():
+                for name, view in trials.items():
+                    yield Key(study.namespace, name), (view.uid, view.resource_version)
+        else:
+            yield from (
+                (key, (job.uid, job.resource_version)) for key, job in self._jobs.items() if job.kind == resource.kind
+            )
+
+    def remembered(self, resource: Resource, key: Key) -> Object | None:
+        """Enough of a known object to say that it is gone."""
+        with self.lock:
+            if resource == STUDIES:
+                study = self.studies.get(key)
+                return _gone(key, study.uid) if study else None
+            if resource == TRIALS:
+                owner = self._study_of_trial(key)
+                return (
+                    _gone(key, self._trials[owner][key.name].uid) | {"spec": {"study": owner.name}} if owner else None
+                )
+            job = self._jobs.get(key)
+            return _gone(key, job.uid) | {"kind": job.kind, "spec": {}} if job else None
+
+    def _study_of_trial(self, key: Key) -> Key | None:
+        return next(
+            (
+                study
+                for study, trials in self._trials.items()
+                if study.namespace == key.namespace and key.name in trials
+            ),
+            None,
+        )
+
+    def trial(self, study: Key, name: str) -> TrialView | None:
+        with self.lock:
+            return self._trials.get(study, {}).get(name)
+
+
+# ---- objects taken apart
+
+
+def key_of(obj: Object) -> Key:
+    return Key(str(obj["metadata"].get("namespace", "")), str(obj["metadata"]["name"]))
+
+
+def study_view(obj: Object, old: StudyView | None) -> StudyView:
+    """A Study's spec is read once a generation."""
+    metadata = obj["metadata"]
+    generation = int(metadata.get("generation", 1))
+    if old and old.generation == generation:
+        study, error, spec_digest = old.study, old.error, old.spec_digest
+    else:
+        study, error = _parse(obj)
+        spec_digest = plan_digest(study) if study else ""
+    return StudyView(
+        name=metadata["name"],
+        namespace=metadata["namespace"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        generation=generation,
+        study=study,
+        error=error,
+        spec_digest=spec_digest,
+        status=_status(StudyStatus, obj.get("status")) or StudyStatus(),
+        finalizers=tuple(metadata.get("finalizers", ())),
+        deleted_at=seconds_of(metadata["deletionTimestamp"]) if metadata.get("deletionTimestamp") else None,
+    )
+
+
+def _parse(obj: Object) -> tuple[Study | None, str]:
+    named = {name: obj["metadata"][name] for name in ("name", "namespace")}
+    try:
+        return Study.model_validate(
+            {**{f: obj[f] for f in ("apiVersion", "kind", "spec") if f in obj}, "metadata": named}
+        ), ""
+    except ValidationError as error:
+        return None, explain(error, under="spec")
+
+
+def trial_view(obj: Object) -> TrialView:
+    metadata = obj["metadata"]
+    status = _status(TrialStatus, obj.get("status"))
+    condition = status.conditions[0] if status and status.conditions else None
+    ended = None
+    if condition and condition.status != "Unknown" and condition.reason != Reason.STOPPED:
+        ended = "Succeeded" if condition.status == "True" else "Failed"
+    stages = status.stages if status else ()
+    return TrialView(
+        name=metadata["name"],
+        uid=metadata["uid"],
+        resource_version=metadata["resourceVersion"],
+        ended=ended,  # type: ignore[arg-type]
+        reused=bool(ended) and all(stage.reused for stage in stages),
+        gpu_seconds=sum(stage.gpu_seconds for stage in stages),
+        owners=tuple(owner["uid"] for owner in metadata.get("ownerReferences", ())),
+        status=None if ended == "Succeeded" else status,
+        message=condition.message if condition and ended == "Failed" else "",
+    )
+
+
+def _status(model: type[S], document: Mapping[str, Any] | None) -> S | None:
+    """None for a status that another version wrote: it is made anew."""
+    try:
+        return model.model_validate(document) if document else None
+    except ValidationError:
+        return None
+
+
+def _is_newer(obj: Object, uid: str, version: str) -> bool:
+    """resourceVersions count up in every API server that exists, and are documented to since Kubernetes 1.35."""
+    return obj["metadata"]["uid"] != uid or int(obj["metadata"]["resourceVersion"]) > int(version)
+
+
+def _job_of_pod(obj: Object) -> str:
+    """A TrainJob's JobSet has its name; the Jobs of that have others."""
+    labels = obj["metadata"].get("labels", {})
+    return str(labels.get("jobset.sigs.k8s.io/jobset-name") or labels.get("batch.kubernetes.io/job-name", ""))
+
+
+def _goes_on(view: StudyView) -> bool:
+    suspended = view.study is None or view.study.spec.suspend
+    return view.deleted_at is None and view.status.completion_time is None and not suspended
+
+
+def _gone(key: Key, uid: str) -> Object:
+    return {"metadata": {"namespace": key.namespace, "name": key.name, "uid": uid}}
+
+
+def _discard(index: dict[K, set[V]], key: K, value: V) -> None:
+    """Without leaving an empty set behind."""
+    found = index.get(key)
+    if found is not None:
+        found.discard(value)
+        if not found:
+            del index[key]

@@ -1,0 +1,261 @@
+"""What `reconcile` reads: a Study with its Trials and Jobs, and what is known of the store. Values, without I/O.
+
+`State` makes them from events of the cluster, and `Facts` are filled by what the desk finds out.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from xstilts.api.status import BestScore, CurveFit, StudyStatus
+from xstilts.api.study import StageKind, Study
+from xstilts.api.trial import Point, TrialStatus
+from xstilts.core.keys import digest
+from xstilts.core.plan import Plan, Trial
+from xstilts.engines.workloads import Workload
+
+LABEL_LENGTH = 63
+NO_STATUS = StudyStatus()
+
+# ---- a plan, small enough to keep for every running Study
+
+
+@dataclass(frozen=True, slots=True)
+class StageOutline:
+    """A stage without its config."""
+
+    kind: StageKind
+    dependencies: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class TrialOutline:
+    """A trial under the name of its object."""
+
+    name: str
+    point: Point
+    stages: tuple[tuple[str, str], ...]
+    """Name within the trial and address of each stage, in the order in which they run."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """What the operator keeps of a frozen plan."""
+
+    digest: str
+    uri: str
+    trials: tuple[TrialOutline, ...]
+    stages: Mapping[str, StageOutline]
+    """By address, each after those that it depends on."""
+    not_applicable: tuple[str, ...] = ()
+
+
+def outline(plan: Plan, *, uri: str) -> Outline:
+    return Outline(
+        digest=plan.digest,
+        uri=uri,
+        trials=tuple(
+            TrialOutline(object_name(plan.study, trial.name), trial.point, tuple(_stages(trial)))
+            for trial in plan.trials
+        ),
+        stages={address: StageOutline(stage.kind, stage.dependencies) for address, stage in plan.stages.items()},
+        not_applicable=tuple(
+            f"recipe {left.recipe}, size {left.size}: it has {left.available} rows" for left in plan.not_applicable
+        ),
+    )
+
+
+MUTABLE = {
+    "parallelism",
+    "suspend",
+    "retention",
+    "failurePolicy",
+    "resources",
+    "podTemplate",
+    "deletionPolicy",
+    "maxGPUHours",
+    "ttlSecondsAfterFinished",
+}
+"""Fields of a Study's spec that change no plan."""
+
+
+def plan_digest(study: Study) -> str:
+    """Of the fields that a plan is made from: what is changed beside them needs no new plan."""
+    return digest({name: value for name, value in study.spec.document().items() if name not in MUTABLE})
+
+
+def _stages(trial: Trial) -> list[tuple[str, str]]:
+    shared: list[tuple[str, str | None]] = [
+        ("pretraining", trial.pretraining),
+        ("data-scaling", trial.scaling),
+        ("intermediate-training", trial.intermediate),
+    ]
+    trained = [(f"target-training/{target}", address) for target, address in trial.trainings.items()]
+    evaluated = [(f"evaluation/{target}", address) for target, address in trial.evaluations.items()]
+    return [(name, address) for name, address in [*shared, *trained, *evaluated] if address]
+
+
+def object_name(study: str, trial: str) -> str:
+    """Name of a Trial's object, which is also the value of a label: unique for its Study and point."""
+    name = f"{study}-{trial}"
+    return name if len(name) <= LABEL_LENGTH else f"{name[:52].rstrip('-')}-{digest(name)[:10]}"
+
+
+# ---- what lies outside of the cluster
+
+
+class Known(StrEnum):
+    """What the store has of a stage."""
+
+    DONE = "Done"  # made and published for this Study, or needed by nothing any more
+    UNPUBLISHED = "Unpublished"  # made, but not shown for this Study
+    ABSENT = "Absent"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """How a preflight went."""
+
+    ready: bool
+    reason: str
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a Study can't be accepted as things are."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A stage is at work somewhere else: another cluster, a person's machine."""
+
+    holder: str
+    until: float
+    """Seconds since 1970 when it is worth looking again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What ended a Job that failed."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """What is shown of a Study's results."""
+
+    best: tuple[BestScore, ...] = ()
+    curves: tuple[CurveFit, ...] = ()
+    report_url: str | None = None
+    tracking_url: str | None = None
+
+
+@dataclass(slots=True)
+class Facts:
+    """What was found out for a Study since the operator started: never stored, found out again after a restart."""
+
+    storage: Check | None = None
+    tracking: Check | None = None
+    refusal: Refusal | None = None
+    outline: Outline | None = None
+    accepted_spec: str = ""
+    """Digest of the fields of the spec that `outline` was made from."""
+    reused: int = 0
+    """Stages that were there when the plan was accepted."""
+    known: dict[str, Known] = field(default_factory=dict)
+    claims: dict[str, Claim] = field(default_factory=dict)
+    starting: dict[str, str] = field(default_factory=dict)
+    """Address of a stage to the trial that it is being started for."""
+    lost: set[str] = field(default_factory=set)
+    """Uids of Jobs that succeeded, but whose results are gone from the store."""
+    diagnoses: dict[str, Diagnosis] = field(default_factory=dict)
+    """By uid of the Job."""
+    scores: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    """Of trials that are published."""
+    conclusion: Conclusion | None = None
+    under_way: set[str] = field(default_factory=set)
+    """Names of calls that have not answered."""
+    not_before: dict[str, float] = field(default_factory=dict)
+    """When a call that failed may be made again, seconds since 1970."""
+    failures: dict[str, int] = field(default_factory=dict)
+    """How often in a row a call has failed."""
+
+
+# ---- the cluster
+
+
+@dataclass(frozen=True, slots=True)
+class StudyView:
+    """A Study object."""
+
+    name: str
+    namespace: str
+    uid: str
+    resource_version: str
+    generation: int
+    study: Study | None
+    """None where this version can't read the spec."""
+    error: str = ""
+    """Why it can't."""
+    spec_digest: str = ""
+    """Of the fields of the spec that a plan is made from."""
+    status: StudyStatus = NO_STATUS
+    finalizers: tuple[str, ...] = ()
+    deleted_at: float | None = None
+    """When it was asked to go, seconds since 1970."""
+
+
+@dataclass(frozen=True, slots=True)
+class TrialView:
+    """A Trial object; of one that has ended only what the Study still asks for."""
+
+    name: str
+    uid: str
+    resource_version: str
+    ended: Literal["Succeeded", "Failed"] | None
+    reused: bool
+    gpu_seconds: int
+    owners: tuple[str, ...]
+    """Uids."""
+    status: TrialStatus | None
+    """None once it has ended."""
+    message: str = ""
+    """Why it failed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Endings:
+    """How pods of a Job have ended so far."""
+
+    failures: int = 0
+    preemptions: int = 0
+    hopeless: Diagnosis | None = None
+    """An end after which another try makes no sense, and which the Job controller takes for a common failure."""
+    trouble: str = ""
+    """Why a pod does not start, if something is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """All that one decision depends on, beside the time."""
+
+    study: StudyView
+    trials: Mapping[str, TrialView]
+    workloads: Mapping[str, tuple[Workload, ...]]
+    """Jobs of this Study's store by address of their stage, oldest generation first."""
+    owned: tuple[Workload, ...]
+    """Jobs that this Study owns, known to its plan or not."""
+    endings: Mapping[str, Endings]
+    """By name of the Job."""
+    wanted_elsewhere: frozenset[str]
+    """Uids of Jobs that another Study, which goes on, owns too."""
+    facts: Facts
+    allowance: int
+    """Trials that may run at the same time, by the operator's limit."""

@@ -1,0 +1,146 @@
+"""What the operator asks of a store and a tracking server, on a directory and SQLite."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from studies import study_document
+from xstilts.api.names import Reason
+from xstilts.api.study import Study
+from xstilts.controller.clerk import Accepted, Clerk, Start
+from xstilts.controller.views import Claim, Known, Refusal
+from xstilts.core.configs import CONFIGS
+from xstilts.core.errors import ExitCode
+from xstilts.core.results import Outcome, Publication
+from xstilts.stages.runner import StageRequest, StageRunner
+from xstilts.store import leases
+from xstilts.store.open import open_store
+from xstilts.tracking import open_tracker
+
+
+@pytest.fixture
+def study(tiny_workdir: Path, monkeypatch: pytest.MonkeyPatch) -> Study:
+    monkeypatch.chdir(tiny_workdir)
+    return Study.model_validate(study_document(recipes=[{"name": "mnli", "tasks": [{"name": "mnli"}]}]))
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def accepted(clerk: Clerk, study: Study) -> Accepted:
+    answer = clerk.accept(study)
+    assert isinstance(answer, Accepted)
+    return answer
+
+
+def scaling(plan: Accepted) -> str:
+    return next(address for address, stage in plan.outline.stages.items() if stage.kind == "data-scaling")
+
+
+def start(address: str) -> Start:
+    return Start(address=address, trial="t", generation=1, uid="u", image="trainer:1")
+
+
+def run_here(study: Study, clerk: Clerk, plan: Accepted, address: str) -> None:
+    """As its Job would."""
+    stage = clerk.plan(study, plan.outline.digest).stages[address]
+    runner = StageRunner(
+        store=open_store(study.spec.store.uri),
+        tracker=open_tracker(study.spec.tracking.uri, experiment=study.experiment),
+    )
+    request = StageRequest(
+        kind=stage.kind,
+        config=CONFIGS[stage.kind].model_validate(stage.config),
+        inputs=stage.inputs,
+        publication=Publication(study=study.metadata.name, experiment=study.experiment, recipe=stage.recipe),
+    )
+    runner.run(request)
+
+
+def test_a_store_and_a_server_that_work_are_ready_and_others_are_named(study, tmp_path):
+    clerk = Clerk()
+    assert [check.ready for check in clerk.preflight(study)] == [True, True]
+    broken = study.model_copy(
+        update={"spec": study.spec.model_copy(update={"store": study.spec.store.model_copy(update={"uri": "/proc/x"})})}
+    )
+    storage, tracking = clerk.preflight(broken)
+    assert (storage.ready, tracking.ready) == (False, True)
+    assert "/proc/x" in storage.message
+
+
+def test_a_new_plan_has_everything_to_run_and_a_wrong_study_is_refused(study):
+    clerk = Clerk()
+    plan = accepted(clerk, study)
+    assert set(plan.known.values()) == {Known.ABSENT}
+    target = study.spec.targets[0].model_copy(update={"name": "nothing"})
+    wrong = study.model_copy(update={"spec": study.spec.model_copy(update={"targets": (target,)})})
+    answer = clerk.accept(wrong)
+    assert isinstance(answer, Refusal)
+    assert "nothing" in answer.message
+
+
+def test_more_seeds_are_planned_with_the_data_of_the_first_plan(study):
+    clerk = Clerk()
+    first = accepted(clerk, study)
+    store = open_store(study.spec.store.uri)
+    latest = next(entry.key for entry in store.list("datasets/mnli") if entry.key.endswith("latest.json"))
+    store.delete(latest)
+    more = study.model_copy(update={"spec": study.spec.model_copy(update={"seeds": (1, 2)})})
+    second = clerk.accept(more, previous=first.outline.digest)
+    assert isinstance(second, Accepted)
+    assert set(first.outline.stages) < set(second.outline.stages)
+    assert isinstance(clerk.accept(more), Refusal), "without the first plan the data set is missed"
+
+
+def test_a_stage_is_started_once_and_shown_for_another_study_without_a_job(study):
+    clerk = Clerk()
+    plan = accepted(clerk, study)
+    address = scaling(plan)
+    digest = plan.outline.digest
+    manifest = clerk.prepare(study, digest, start(address))
+    assert isinstance(manifest, dict)
+    assert manifest["kind"] == "Job"
+    run_here(study, clerk, plan, address)
+    assert clerk.prepare(study, digest, start(address)) is Known.DONE
+    other = study.model_copy(update={"metadata": study.metadata.model_copy(update={"name": "other"})})
+    there = accepted(clerk, other)
+    assert there.known[address] is Known.UNPUBLISHED
+    assert clerk.publish(other, there.outline.digest, address) is Known.DONE
+    assert clerk.recall(other, there.outline.digest).known[address] is Known.DONE
+
+
+def test_a_lease_of_somebody_else_is_a_claim_until_it_has_stood_still(study):
+    clock = Clock()
+    clerk = Clerk(clock=clock)
+    plan = accepted(clerk, study)
+    address = scaling(plan)
+    leases.acquire(open_store(study.spec.store.uri), address, holder="another cluster", ttl_seconds=30)
+    claim = clerk.prepare(study, plan.outline.digest, start(address))
+    assert isinstance(claim, Claim)
+    assert claim.holder == "another cluster"
+    clock.now = 31
+    assert isinstance(clerk.prepare(study, plan.outline.digest, start(address)), dict)
+
+
+def test_what_ended_a_job_is_what_its_stage_said_and_older_outcomes_are_not_taken_for_it(study):
+    clerk = Clerk()
+    address = scaling(accepted(clerk, study))
+    outcome = Outcome(
+        exit_code=ExitCode.DIVERGED,
+        reason="DivergenceError",
+        message="nan",
+        holder="x",
+        started=1_000_000,
+        finished=2_000_000,
+    )
+    store = open_store(study.spec.store.uri)
+    store.put(f"{address}/outcome.json", json.dumps(outcome.document()).encode())
+    assert clerk.diagnose(study, address, None, "exit code 4", 1999.0).reason == "DivergenceError"
+    found = clerk.diagnose(study, address, b"killed here", "exit code 137", 3000.0)
+    assert (found.reason, found.message) == (Reason.ENDED_FROM_OUTSIDE, "exit code 137")
+    assert store.read(f"{address}/log.txt") == b"killed here"
