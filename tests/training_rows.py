@@ -75,7 +75,7 @@ def words(random: Random) -> list[str]:
     return [random.choice(sorted(OPENERS)), *middle]
 
 
-def example(kind: TaskKind, number: int) -> Example:  # noqa: PLR0911
+def example(kind: TaskKind, number: int) -> Example:
     random = Random(f"{kind} {number}")
     row, tokens = str(number), words(random)
     text, tags = " ".join(tokens), tuple(TAGS[word] for word in tokens)

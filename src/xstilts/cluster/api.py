@@ -5,7 +5,7 @@ and hundreds of megabytes.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -44,8 +44,16 @@ def connect(*, context: str | None = None, kubeconfig: Path | None = None) -> "A
 class ApiCluster:
     """A Kubernetes API server."""
 
-    def __init__(self, found: connection.Connection, *, page: int = PAGE) -> None:
+    def __init__(
+        self,
+        found: connection.Connection,
+        *,
+        page: int = PAGE,
+        answered: Callable[[str, str, int], None] = lambda verb, resource, code: None,
+    ) -> None:
+        """`answered` hears of every request: verb, resource and HTTP status, 0 where no answer came."""
         self._connection = found
+        self._answered = answered
         self._page = page
         self._timeout = urllib3.Timeout(connect=CONNECT_TIMEOUT, read=READ_TIMEOUT)
 
@@ -231,9 +239,11 @@ class ApiCluster:
                 )
                 break
             except urllib3.exceptions.HTTPError as error:
+                self._answered(request.verb, request.resource.plural, 0)
                 if attempt == 1 and method == "GET" and isinstance(error, urllib3.exceptions.ProtocolError):
                     continue
                 raise unanswered(request, self.server, error) from error
+        self._answered(request.verb, request.resource.plural, response.status)
         if not 200 <= response.status < 300:
             raise self._refused(request, response)
         return response

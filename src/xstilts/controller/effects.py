@@ -18,6 +18,7 @@ from xstilts.api.trial import StageRef, TrialSpec
 from xstilts.cluster.errors import AlreadyExists, ClusterError, NotFound
 from xstilts.cluster.port import EVENTS, JOBS, PODS, STUDIES, TRAIN_JOBS, TRIALS, Cluster, Object, Resource
 from xstilts.controller import actions as asked
+from xstilts.controller import metrics
 from xstilts.controller.actions import Action
 from xstilts.controller.clerk import Accepted, Start
 from xstilts.controller.clock import timestamp
@@ -208,7 +209,9 @@ class Effects:
                     raise PermanentError(f"{facts.storage.message} {facts.tracking.message}".strip())
             case asked.Accept():
                 plan = observed.study.status.plan
-                self._plan(key, observed, self.desk.accept(namespace, study, plan.digest if plan else None))
+                answer = self.desk.accept(namespace, study, plan.digest if plan else None)
+                self._plan(key, observed, answer)
+                metrics.stages_reused(facts.reused)
             case asked.Recall():
                 assert observed.study.status.plan is not None
                 self._plan(key, observed, self.desk.recall(namespace, study, observed.study.status.plan.digest))

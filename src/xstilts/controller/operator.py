@@ -5,6 +5,7 @@ import json
 import logging
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -53,7 +54,7 @@ class Options:
 
 def run(connection: Connection, options: Options) -> None:
     """Until SIGTERM or SIGINT; running Jobs go on without it."""
-    cluster = ApiCluster(connection)
+    cluster = ApiCluster(connection, answered=metrics.answered)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -83,6 +84,11 @@ def run(connection: Connection, options: Options) -> None:
             controller.look_at_all()
             schedules.look_at_all()
 
+        def look() -> metrics.Snapshot:
+            trials, studies = state.counts()
+            age = time.monotonic() - resync.last
+            return metrics.Snapshot(trials=trials, studies=studies, watch_age_seconds=age, leads=leader.may_act())
+
         resync = Resync(
             cluster, state, see=see, look_at_all=look_at_all, namespace=options.namespace, period=options.resync_seconds
         )
@@ -94,7 +100,7 @@ def run(connection: Connection, options: Options) -> None:
                 ready=lambda: "" if watch.ready.is_set() else "the watch has not begun",
             )
         )
-        stack.enter_context(metrics.serve(options.metrics_port, state))
+        stack.enter_context(metrics.serve(options.metrics_port, look))
         threads = [
             threading.Thread(target=watch.run, args=(stop,), name="watch"),
             threading.Thread(target=resync.run, args=(stop,), name="resync"),

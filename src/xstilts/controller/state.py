@@ -5,7 +5,7 @@ has ended little is left. Older news never replace newer ones, so events and ans
 """
 
 import threading
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple, TypeVar
 
@@ -248,6 +248,18 @@ class State:
             return {other for other, share in after.items() if other != key and share > before.get(other, 0)}
 
     # ---- views for metrics, and for the comparison with a listing
+
+    def counts(self) -> tuple[Counter[tuple[str, str]], Counter[tuple[str, str, str]]]:
+        """Trials by namespace and state, and Studies by namespace, condition and its status, as their statuses say."""
+        trials: Counter[tuple[str, str]] = Counter()
+        studies: Counter[tuple[str, str, str]] = Counter()
+        with self.lock:
+            for key, view in self.studies.items():
+                for state, count in view.status.counts.model_dump(exclude={"trials", "reused"}).items():
+                    trials[key.namespace, state] += count
+                for condition in view.status.conditions:
+                    studies[key.namespace, condition.type, condition.status] += 1
+        return trials, studies
 
     def versions(self, resource: Resource) -> dict[Key, tuple[str, str]]:
         """Uid and resourceVersion of everything that is known."""
