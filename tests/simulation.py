@@ -27,7 +27,7 @@ NAMESPACE = "team"
 START = 1_800_000_000.0
 
 
-class _Inline(Executor):
+class Inline(Executor):
     """Calls wait until the test lets them run."""
 
     def __init__(self) -> None:
@@ -78,7 +78,7 @@ class Simulation:
 
     def start_operator(self) -> None:
         """Also after a crash: everything that was in memory is gone, calls that were under way are cut off."""
-        self.calls = _Inline()
+        self.calls = Inline()
         state = State(max_running_trials=self.max_running_trials)
         self.controller = Controller(
             state=state,

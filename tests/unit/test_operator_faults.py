@@ -67,7 +67,7 @@ def calm(world: Simulation) -> None:
     raise AssertionError([world.study(name)["status"] for name in ("a", "b")])
 
 
-@settings(max_examples=25)
+@settings(max_examples=12)
 @given(st.integers(0, 10**9), st.sampled_from([0.0, 0.05, 0.3]))
 def test_random_orders_of_faults_converge_to_the_same_end(seed: int, share: float) -> None:
     choice = random.Random(seed)

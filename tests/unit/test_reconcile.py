@@ -4,7 +4,7 @@ import pytest
 
 from simulation import START, Simulation, address_of, study_document
 from xstilts.api.names import FINALIZER
-from xstilts.cluster.port import JOBS, STUDIES, TRIALS
+from xstilts.cluster.port import EVENTS, JOBS, STUDIES, TRIALS
 from xstilts.controller.actions import Decision
 from xstilts.controller.reconcile import reconcile
 from xstilts.controller.views import Check, Claim
@@ -122,7 +122,27 @@ def test_nothing_starts_before_store_and_server_answer_and_the_status_says_why(w
     assert world.jobs()
 
 
+def test_what_is_wrong_is_told_as_an_event_once(world):
+    world.desk.checks = (Check(False, "StorageError", "HeadBucket: 403 for bucket"), world.desk.checks[1])
+    world.apply(study_document())
+    for _ in range(5):
+        world.settle()
+        world.now += 60
+        world.controller.look_at_all()
+    assert [event["reason"] for event in world.cluster.list(EVENTS, "team")] == ["StorageError"]
+
+
 # ---- sharing
+
+
+def test_a_study_that_asks_for_other_resources_shares_the_job_as_it_is_and_is_told(world):
+    world.apply(study_document("a"))
+    world.settle()
+    world.apply(study_document("b", resources={"target-training": {"limits": {"memory": "64Gi"}}}))
+    world.settle()
+    told = {event["message"] for event in world.cluster.list(EVENTS, "team") if event["reason"] == "ResourcesDiffer"}
+    assert told
+    assert all("limits.memory is unset, not 64Gi" in message for message in told)
 
 
 def test_two_studies_that_want_the_same_stages_share_their_jobs_and_each_stage_runs_once(world):
@@ -263,7 +283,8 @@ def test_preemptions_have_a_budget_of_their_own(world):
     world.preempt(job, 2)
     world.settle()
     assert world.condition("Succeeded") == ("False", "TooManyFailedTrials")
-    assert "preemptionRetries is 2" in world.study()["status"]["conditions"][-1]["message"] or True
+    message = next(c["message"] for c in world.study()["status"]["conditions"] if c["type"] == "Succeeded")
+    assert "preemptionRetries is 2" in message
     assert not world.jobs()
 
 

@@ -9,11 +9,12 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import cast
 
 from xstilts.api import names
 from xstilts.api.base import Model
 from xstilts.api.names import Reason
-from xstilts.api.study import API_VERSION, Study
+from xstilts.api.study import API_VERSION, StageKind, StageResources, Study
 from xstilts.api.trial import StageRef, TrialSpec
 from xstilts.cluster.errors import AlreadyExists, ClusterError, NotFound
 from xstilts.cluster.port import EVENTS, JOBS, PODS, STUDIES, TRAIN_JOBS, TRIALS, Cluster, Object, Resource
@@ -28,7 +29,7 @@ from xstilts.controller.state import Key, State
 from xstilts.controller.views import Check, Claim, Facts, Known, Observed, Refusal, StudyView, TrialOutline
 from xstilts.core.errors import PermanentError, StorageError, TrackingError, XstiltsError
 from xstilts.engines import jobs
-from xstilts.engines.workloads import WorkloadState, workload
+from xstilts.engines.workloads import WorkloadState, differs_from_asked, workload
 
 LOG_LINES = 1000
 FIRST_RETRY_SECONDS = 2.0
@@ -115,6 +116,17 @@ class Effects:
             return
         owners = [*_owners(there), jobs.owner_reference(study.name, study.uid)]
         self._own(resource, there, owners)
+        self._compare(study, there)
+
+    def _compare(self, study: StudyView, there: Object) -> None:
+        """Whoever started a Job has decided on its resources."""
+        assert study.study is not None
+        found = workload(there)
+        asked = study.study.spec.resources.get(cast(StageKind, found.stage_kind), StageResources())
+        if found.state is WorkloadState.ACTIVE and (lines := differs_from_asked(there, asked)):
+            message = f"Job {found.name} of study {found.study} is shared as it is: {'; '.join(lines)}"
+            event = Event(Reason.RESOURCES_DIFFER, message)
+            self.tell("Study", Key(study.namespace, study.name), study.uid, event)
 
     def _leave(self, resource: Resource, key: Key, name: str, uid: str) -> None:
         there = self.cluster.get(resource, key.namespace, name)

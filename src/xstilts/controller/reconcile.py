@@ -68,7 +68,7 @@ class _Pass:
             status=self.status,
             trials=progress.statuses if progress else {},
             actions=tuple(self._possible()),
-            events=tuple(self.events),
+            events=(*self._refusals(), *self.events),
             wake_at=min(self.wake, default=None),
         )
 
@@ -82,6 +82,14 @@ class _Pass:
                 self.wake.append(at)
                 continue
             yield action
+
+    def _refusals(self) -> Iterator[Event]:
+        """Conditions that have become false since the status was written, or are so for another reason."""
+        for kind in (StudyCondition.ACCEPTED, StudyCondition.STORAGE_READY, StudyCondition.TRACKING_READY):
+            new = find_condition(self.status.conditions, kind)
+            old = find_condition(self.observed.study.status.conditions, kind)
+            if new and new.status is ConditionStatus.FALSE and (not old or old.reason != new.reason):
+                yield Event(new.reason, f"{kind} is false: {new.message}", warning=True)
 
     # ---- conditions
 

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, NamedTuple
 
 from xstilts.api import names
+from xstilts.api.study import StageResources
 from xstilts.engines.pod_fields import Object
 from xstilts.engines.quantities import quantity
 
@@ -138,13 +139,24 @@ def differs(job: Mapping[str, Any], wanted: Mapping[str, Any]) -> list[str]:
 
     `limits.memory is 8Gi, not 16Gi`: first what is there, then what was wanted.
     """
-    there, asked = _shape(job), _shape(wanted)
+    return _lines(_shape(job), _shape(wanted))
+
+
+def _lines(there: _Shape, asked: _Shape) -> list[str]:
     lines = [f"nodes is {there.nodes}, not {asked.nodes}"] if there.nodes != asked.nodes else []
     if there.processes != asked.processes:
         lines.append(f"processesPerNode is {there.processes}, not {asked.processes}")
     lines += _differences("requests", there.requests, asked.requests)
     lines += _differences("limits", there.limits, asked.limits)
     return lines
+
+
+def differs_from_asked(job: Mapping[str, Any], asked: StageResources) -> list[str]:
+    """The same for what a Study asks for, whatever is added by default."""
+    there = _shape(job)
+    requests = {name: amount for name, amount in there.requests.items() if name in asked.requests}
+    shape = _Shape(there.nodes, there.processes, requests, there.limits)
+    return _lines(shape, _Shape(asked.nodes, asked.processes_per_node, asked.requests, asked.limits))
 
 
 def _differences(field: str, there: Mapping[str, str], asked: Mapping[str, str]) -> Iterator[str]:
