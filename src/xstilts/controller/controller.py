@@ -68,7 +68,11 @@ class Controller(Loop):
             self.queue.add(other)
         if decision.wake_at is not None:
             self.queue.add_after(key, decision.wake_at - self.clock())
-        return self.later(key, problems[0]) if problems else "done"
+        if problems:
+            return self.later(key, problems[0])
+        if decision.status.completion_time and not decision.actions:
+            self.state.release(key, observed.facts)
+        return "done"
 
     def _call(self, key: Key, observed: Observed, action: Action) -> None:
         started = time.monotonic()

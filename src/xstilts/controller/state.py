@@ -52,6 +52,8 @@ class State:
         self._jobs_of_owner: dict[str, set[Key]] = defaultdict(set)
         self._wanting: dict[Key, set[Key]] = defaultdict(set)
         """Namespace and stage key to Studies whose plan has it."""
+        self._indexed: dict[Key, tuple[Key, ...]] = {}
+        """The other way round."""
         self._pods: dict[Key, dict[str, PodEnding | str]] = defaultdict(dict)
         """Job to the ends of its pods, or what keeps them from starting, by uid."""
         self._study_of_uid: dict[str, Key] = {}
@@ -229,12 +231,23 @@ class State:
             facts = self.facts.get(key)
             self._index_plan(key, facts.outline.stages if facts and facts.outline else ())
 
+    def release(self, key: Key, facts: Facts) -> None:
+        """Forgets what was found out for a Study that has ended, unless something is still being found out."""
+        with self.lock:
+            study = self.studies.get(key)
+            told = study is not None and study.status.completion_time is not None
+            if told and self.facts.get(key) is facts and not facts.under_way and not facts.failures:
+                self.facts[key] = Facts()
+                self._index_plan(key, ())
+
     def _index_plan(self, key: Key, addresses: Iterable[str]) -> None:
-        for stage, studies in list(self._wanting.items()):
-            if stage.namespace == key.namespace and key in studies:
-                _discard(self._wanting, stage, key)
-        for address in addresses:
-            self._wanting[Key(key.namespace, address.rsplit("/", 1)[-1])].add(key)
+        for stage in self._indexed.pop(key, ()):
+            _discard(self._wanting, stage, key)
+        stages = tuple(Key(key.namespace, address.rsplit("/", 1)[-1]) for address in addresses)
+        for stage in stages:
+            self._wanting[stage].add(key)
+        if stages:
+            self._indexed[key] = stages
 
     def demand(self, key: Key, trials: int) -> set[Key]:
         """Notes how many trials a Study would have running; other Studies whose share grows by it."""
