@@ -16,6 +16,9 @@ def operator(
         str, typer.Option(help="Image of the stages where a Study names none; best by digest.")
     ] = "xstilts-trainer",
     identity: Annotated[str | None, typer.Option(help="Name in the operators' lease; the host's by default.")] = None,
+    lease_namespace: Annotated[
+        str | None, typer.Option(help="Where operators share a lease; the operator's own namespace by default.")
+    ] = None,
     lease_seconds: Annotated[float, typer.Option(help="Silence after which another operator takes over.")] = 30.0,
     resync_seconds: Annotated[float, typer.Option(help="Time between full looks at the cluster.")] = 300.0,
     max_running_trials: Annotated[
@@ -41,7 +44,7 @@ def operator(
         found,
         Options(
             namespace=namespace,
-            lease_namespace=found.namespace,
+            lease_namespace=lease_namespace or found.namespace,
             identity=identity or socket.gethostname(),
             trainer_image=trainer_image,
             lease_seconds=lease_seconds,
