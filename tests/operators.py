@@ -53,6 +53,7 @@ class OperatorProcess:
         options = {
             "--namespace": self.namespace,
             "--identity": "operator-0",
+            "--lease-namespace": self.namespace,
             "--lease-seconds": "6",
             "--resync-seconds": "20",
             "--metrics-port": "0",
