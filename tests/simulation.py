@@ -16,8 +16,9 @@ from xstilts.cluster.port import JOBS, PODS, SCHEDULES, STUDIES, TRIALS, Object
 from xstilts.controller.controller import Controller
 from xstilts.controller.effects import Effects
 from xstilts.controller.memory_desk import MemoryDesk
+from xstilts.controller.objects import Key
 from xstilts.controller.resync import WATCHED
-from xstilts.controller.state import Key, State
+from xstilts.controller.state import State
 from xstilts.controller.views import Diagnosis
 from xstilts.core import planner
 from xstilts.core.errors import ExitCode

@@ -14,8 +14,9 @@ from xstilts.controller import metrics
 from xstilts.controller.actions import Action, Decision, call_name
 from xstilts.controller.effects import Effects
 from xstilts.controller.loop import Loop, logged
+from xstilts.controller.objects import Key
 from xstilts.controller.reconcile import reconcile
-from xstilts.controller.state import Key, State
+from xstilts.controller.state import State
 from xstilts.controller.views import Observed
 from xstilts.core.errors import XstiltsError
 

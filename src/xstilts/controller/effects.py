@@ -25,7 +25,8 @@ from xstilts.controller.clerk import Accepted, Start
 from xstilts.controller.clock import timestamp
 from xstilts.controller.desk import Desk
 from xstilts.controller.events import Event
-from xstilts.controller.state import Key, State
+from xstilts.controller.objects import Key
+from xstilts.controller.state import State
 from xstilts.controller.views import Check, Claim, Facts, Known, Observed, Refusal, StudyView, TrialOutline
 from xstilts.core.errors import PermanentError, StorageError, TrackingError, XstiltsError
 from xstilts.engines import jobs

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from xstilts.cluster.errors import Conflict
 from xstilts.controller import metrics
-from xstilts.controller.state import Key
+from xstilts.controller.objects import Key
 from xstilts.controller.work_queue import WorkQueue
 from xstilts.core.errors import PermanentError, TemporaryError, XstiltsError
 

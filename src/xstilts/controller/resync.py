@@ -14,7 +14,8 @@ from xstilts.api import names
 from xstilts.cluster.errors import NotInstalled
 from xstilts.cluster.port import JOBS, PODS, SCHEDULES, STUDIES, TRAIN_JOBS, TRIALS, Cluster, Object, Resource
 from xstilts.controller.handlers import Sees
-from xstilts.controller.state import Key, State
+from xstilts.controller.objects import Key
+from xstilts.controller.state import State
 from xstilts.core.errors import XstiltsError
 
 GRACE_SECONDS = 10.0

@@ -14,6 +14,7 @@ from xstilts.cluster.port import SCHEDULES, STUDIES, Object, Resource
 from xstilts.controller.desk import Desk
 from xstilts.controller.effects import Effects
 from xstilts.controller.loop import Loop
+from xstilts.controller.objects import Key, key_of
 from xstilts.controller.schedule_views import Comparison, ObservedSchedule, controlled_by
 from xstilts.controller.schedules import (
     Compare,
@@ -24,7 +25,6 @@ from xstilts.controller.schedules import (
     reconcile_schedule,
     study_manifest,
 )
-from xstilts.controller.state import Key, key_of
 from xstilts.core.errors import XstiltsError
 
 log = logging.getLogger(__name__)

@@ -6,35 +6,20 @@ has ended little is left. Older news never replace newer ones, so events and ans
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
 
-from pydantic import ValidationError
-
-from xstilts.api.load import explain
-from xstilts.api.names import Reason
-from xstilts.api.status import StudyStatus
-from xstilts.api.study import Study
-from xstilts.api.trial import TrialStatus
 from xstilts.cluster.port import JOBS, PODS, STUDIES, TRAIN_JOBS, TRIALS, Object, Resource
-from xstilts.controller.clock import seconds_of
+from xstilts.controller.objects import Key, is_newer, job_of_pod, key_of, study_view, trial_view
 from xstilts.controller.shares import fair_shares
-from xstilts.controller.views import Diagnosis, Endings, Facts, Observed, StudyView, TrialView, plan_digest
+from xstilts.controller.views import Diagnosis, Endings, Facts, Observed, StudyView, TrialView
 from xstilts.core.attempts import Cause
 from xstilts.engines.endings import PodEnding, ending, obstacle
 from xstilts.engines.jobs import job_name, store_identity
 from xstilts.engines.workloads import Workload, workload
 
-S = TypeVar("S", StudyStatus, TrialStatus)
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-class Key(NamedTuple):
-    """A namespaced name."""
-
-    namespace: str
-    name: str
 
 
 class State:
@@ -82,7 +67,7 @@ class State:
             if old and old.uid == obj["metadata"]["uid"]:
                 self._forget(key)
             return self._others_that_share(obj["metadata"]["uid"])
-        if old and not _is_newer(obj, old.uid, old.resource_version):
+        if old and not is_newer(obj, old.uid, old.resource_version):
             return set()
         if old and old.uid != obj["metadata"]["uid"]:
             self._forget(key)
@@ -116,7 +101,7 @@ class State:
         if deleted:
             if old and old.uid == obj["metadata"]["uid"]:
                 del self._trials[study][key.name]
-        elif not old or _is_newer(obj, old.uid, old.resource_version):
+        elif not old or is_newer(obj, old.uid, old.resource_version):
             self._trials[study][key.name] = trial_view(obj)
         if not self._trials[study]:
             del self._trials[study]
@@ -133,7 +118,7 @@ class State:
             self._pods.pop(key, None)
             return self._concerned(job, job)
         job = workload(obj)
-        if not old or _is_newer(obj, old.uid, old.resource_version):
+        if not old or is_newer(obj, old.uid, old.resource_version):
             if old:
                 self._unlink_job(key, old)
             self._link_job(key, job)
@@ -158,7 +143,7 @@ class State:
             _discard(self._jobs_of_owner, uid, key)
 
     def _see_pod(self, obj: Object, deleted: bool) -> set[Key]:
-        name = _job_of_pod(obj)
+        name = job_of_pod(obj)
         job, uid = Key(key_of(obj).namespace, name), str(obj["metadata"]["uid"])
         ends = self._pods.get(job, {})
         new = ending(obj) or (None if deleted else obstacle(obj) or None)
@@ -318,87 +303,6 @@ class State:
     def trial(self, study: Key, name: str) -> TrialView | None:
         with self.lock:
             return self._trials.get(study, {}).get(name)
-
-
-# ---- objects taken apart
-
-
-def key_of(obj: Object) -> Key:
-    return Key(str(obj["metadata"].get("namespace", "")), str(obj["metadata"]["name"]))
-
-
-def study_view(obj: Object, old: StudyView | None) -> StudyView:
-    """A Study's spec is read once a generation."""
-    metadata = obj["metadata"]
-    generation = int(metadata.get("generation", 1))
-    if old and old.generation == generation:
-        study, error, spec_digest = old.study, old.error, old.spec_digest
-    else:
-        study, error = _parse(obj)
-        spec_digest = plan_digest(study) if study else ""
-    return StudyView(
-        name=metadata["name"],
-        namespace=metadata["namespace"],
-        uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-        generation=generation,
-        study=study,
-        error=error,
-        spec_digest=spec_digest,
-        status=_status(StudyStatus, obj.get("status")) or StudyStatus(),
-        finalizers=tuple(metadata.get("finalizers", ())),
-        deleted_at=seconds_of(metadata["deletionTimestamp"]) if metadata.get("deletionTimestamp") else None,
-    )
-
-
-def _parse(obj: Object) -> tuple[Study | None, str]:
-    named = {name: obj["metadata"][name] for name in ("name", "namespace")}
-    try:
-        return Study.model_validate(
-            {**{f: obj[f] for f in ("apiVersion", "kind", "spec") if f in obj}, "metadata": named}
-        ), ""
-    except ValidationError as error:
-        return None, explain(error, under="spec")
-
-
-def trial_view(obj: Object) -> TrialView:
-    metadata = obj["metadata"]
-    status = _status(TrialStatus, obj.get("status"))
-    condition = status.conditions[0] if status and status.conditions else None
-    ended = None
-    if condition and condition.status != "Unknown" and condition.reason != Reason.STOPPED:
-        ended = "Succeeded" if condition.status == "True" else "Failed"
-    stages = status.stages if status else ()
-    return TrialView(
-        name=metadata["name"],
-        uid=metadata["uid"],
-        resource_version=metadata["resourceVersion"],
-        ended=ended,  # type: ignore[arg-type]
-        reused=bool(ended) and all(stage.reused for stage in stages),
-        gpu_seconds=sum(stage.gpu_seconds for stage in stages),
-        owners=tuple(owner["uid"] for owner in metadata.get("ownerReferences", ())),
-        status=None if ended == "Succeeded" else status,
-        message=condition.message if condition and ended == "Failed" else "",
-    )
-
-
-def _status(model: type[S], document: Mapping[str, Any] | None) -> S | None:
-    """None for a status that another version wrote: it is made anew."""
-    try:
-        return model.model_validate(document) if document else None
-    except ValidationError:
-        return None
-
-
-def _is_newer(obj: Object, uid: str, version: str) -> bool:
-    """resourceVersions count up in every API server that exists, and are documented to since Kubernetes 1.35."""
-    return obj["metadata"]["uid"] != uid or int(obj["metadata"]["resourceVersion"]) > int(version)
-
-
-def _job_of_pod(obj: Object) -> str:
-    """A TrainJob's JobSet has its name; the Jobs of that have others."""
-    labels = obj["metadata"].get("labels", {})
-    return str(labels.get("jobset.sigs.k8s.io/jobset-name") or labels.get("batch.kubernetes.io/job-name", ""))
 
 
 def _goes_on(view: StudyView) -> bool:
