@@ -104,9 +104,8 @@ def run(connection: Connection, options: Options) -> None:
         threads = [
             threading.Thread(target=watch.run, args=(stop,), name="watch"),
             threading.Thread(target=resync.run, args=(stop,), name="resync"),
-            threading.Thread(
-                target=leader.keep, args=(stop,), kwargs={"on_taken": controller.look_at_all}, name="lease"
-            ),
+            threading.Thread(target=leader.keep, args=(stop, look_at_all), name="lease"),
+            threading.Thread(target=schedules.work, name="schedules"),
             *(threading.Thread(target=controller.work, name=f"work-{i}") for i in range(WORKERS)),
         ]
         for thread in threads:
