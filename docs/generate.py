@@ -4,11 +4,15 @@ import difflib
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import typer
 
+from xstilts.api.crds import RESOURCES, Resource
+from xstilts.api.rules import OF_RESOURCES, rules_of
+from xstilts.api.status import StudyStatus
 from xstilts.api.study import Study
 from xstilts.cli import app
 from xstilts.tasks import registry
@@ -21,25 +25,35 @@ def study_schema() -> str:
     return json.dumps(Study.model_json_schema(by_alias=True), indent=2) + "\n"
 
 
-def study_page() -> str:
-    """Every field of a Study, a table a model."""
-    schema = Study.model_json_schema(by_alias=True)
-    sections = [("Study", schema), *sorted(schema["$defs"].items())]
-    lines = ["# Study", "", "Every field of a study file. Written by `make docs` from `src/xstilts/api`.", ""]
-    for name, model in sections:
-        if "properties" in model:
-            lines += [f"## {name}", "", *_text(model), "| field | form | default | meaning |", "|---|---|---|---|"]
-            lines += [_field_row(field, form, model) for field, form in model["properties"].items()]
-            lines.append("")
-        elif "enum" in model:
-            lines += [
-                f"## {name}",
-                "",
-                *_text(model),
-                f"One of {', '.join(f'`{value}`' for value in model['enum'])}.",
-                "",
-            ]
+def resource_page(resource: Resource) -> str:
+    """Every field of a resource and of its status, a table a model; what Studies have as well is linked."""
+    schema = resource.model.model_json_schema(by_alias=True)
+    status = resource.status.model_json_schema(by_alias=True)
+    definitions = schema.get("$defs", {}) | {resource.status.__name__: status} | status.get("$defs", {})
+    there = set() if resource.model is Study else _study_definitions()
+    lines = [f"# {resource.kind}", "", "Written by `make docs` from `src/xstilts/api`.", ""]
+    for name, model in [(resource.kind, schema), *sorted(definitions.items())]:
+        if name not in there:
+            lines += _section(name, model, there)
+    lines += ["## Names and changes", "", *(f"- {rule.message}" for rule in OF_RESOURCES[resource.model])]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _study_definitions() -> set[str]:
+    return {name for model in (Study, StudyStatus) for name in model.model_json_schema().get("$defs", {})}
+
+
+def _section(name: str, model: Mapping[str, Any], there: set[str]) -> Iterator[str]:
+    if "properties" in model:
+        yield from (f"## {name}", "", *_text(model), "| field | form | default | meaning |", "|---|---|---|---|")
+        yield from (_field_row(field, form, model, there) for field, form in model["properties"].items())
+        yield ""
+        if rules := rules_of(name):
+            yield from ("The API server refuses what breaks these rules:", "", *(f"- {rule.message}" for rule in rules))
+            yield ""
+    elif "enum" in model:
+        yield from (f"## {name}", "", *_text(model))
+        yield from (f"One of {', '.join(f'`{value}`' for value in model['enum'])}.", "")
 
 
 def _text(model: Mapping[str, Any]) -> Iterator[str]:
@@ -48,22 +62,22 @@ def _text(model: Mapping[str, Any]) -> Iterator[str]:
         yield ""
 
 
-def _field_row(name: str, form: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+def _field_row(name: str, form: Mapping[str, Any], model: Mapping[str, Any], there: set[str]) -> str:
     default = "required" if name in model.get("required", ()) else f"`{json.dumps(form.get('default'))}`"
     if len(default) > 40:
         default = "see there"
     meaning = " ".join(form.get("description", "").split())
-    return f"| `{name}` | {_form(form)} | {default} | {meaning} |".replace("\n", " ")
+    return f"| `{name}` | {_form(form, there)} | {default} | {meaning} |".replace("\n", " ")
 
 
-def _form(form: Mapping[str, Any]) -> str:
+def _form(form: Mapping[str, Any], there: set[str]) -> str:
     if "$ref" in form:
         name = form["$ref"].rsplit("/", 1)[-1]
-        return f"[{name}](#{name.lower()})"
+        return f"[{name}]({'study.md' if name in there else ''}#{name.lower()})"
     if "anyOf" in form:
-        return " or ".join(_form(part) for part in form["anyOf"] if part.get("type") != "null")
+        return " or ".join(_form(part, there) for part in form["anyOf"] if part.get("type") != "null")
     if form.get("type") == "array":
-        return f"list of {_form(form.get('items', {}))}"
+        return f"list of {_form(form.get('items', {}), there)}"
     if "const" in form:
         return f"`{form['const']}`"
     return str(form.get("type", "any"))
@@ -127,7 +141,7 @@ def _datasets() -> Iterator[str]:
 
 PAGES: Mapping[str, Callable[[], str]] = {
     "study.schema.json": study_schema,
-    "study.md": study_page,
+    **{f"{resource.kind.lower()}.md": partial(resource_page, resource) for resource in RESOURCES},
     "cli.md": cli_page,
     "tasks.md": tasks_page,
 }

@@ -30,8 +30,13 @@ Quantity = Annotated[
 """An amount as in pods: `500m`, `8`, `16Gi`."""
 
 LabelValue = Annotated[str, StringConstraints(pattern=r"^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$", max_length=63)]
-Labels = Annotated[dict[str, LabelValue], Field(max_length=32)]
-Annotations = Annotated[dict[str, Annotated[str, StringConstraints(max_length=8192)]], Field(max_length=32)]
+QUALIFIED_NAME = r"^([a-z0-9]([-a-z0-9.]*[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?$"
+QualifiedName = Annotated[str, StringConstraints(pattern=QUALIFIED_NAME)]
+"""Name of a label, an annotation or a resource, such as `nvidia.com/gpu`."""
+
+Labels = Annotated[dict[QualifiedName, LabelValue], Field(max_length=32)]
+Annotations = Annotated[dict[QualifiedName, Annotated[str, StringConstraints(max_length=8192)]], Field(max_length=32)]
+Quantities = Annotated[dict[QualifiedName, Quantity], Field(max_length=16)]
 
 
 class KeyRef(Model):

@@ -32,6 +32,7 @@ def rules_of(model: str) -> tuple[Rule, ...]:
 
 PATTERNS: Mapping[str, str] = {
     base.DECIMAL: 'write a decimal number of 0 or more in quotes, such as "0.1" or "1e-5"',
+    pods.QUALIFIED_NAME: "names have letters, digits, hyphens, underscores and dots, such as nvidia.com/gpu",
     pods.QUANTITY: 'write a number with a unit, such as "500m", "8" or "16Gi"',
     schedule.CRON: "write five fields: minute, hour, day of month, month, day of week, such as 30 2 * * 0",
     study.LANGUAGE: "write a code of the language, such as de or zh_Hans",
@@ -251,5 +252,5 @@ OF_RESOURCES: Mapping[type[Model], tuple[Rule, ...]] = {
         *(_appended(field, f"old in self.spec.{field}") for field in ("recipes", "subsetSeeds", "seeds", "targets")),
     ),
     trial.Trial: (Rule("self.spec == oldSelf.spec", "a Trial is made once by its Study and never changed", ".spec"),),
-    schedule.StudySchedule: _name(41, ", since its Studies are named after it and the time"),
+    schedule.StudySchedule: _name(schedule.LONGEST_NAME, ", since its Studies add the time to it"),
 }

@@ -32,7 +32,8 @@ _PLAIN = (
     *("description", "type", "format", "enum", "pattern", "minimum", "maximum", "minLength", "maxLength"),
     *("minItems", "maxItems", "maxProperties", "required"),
 )
-_HANDLED = {"$ref", "anyOf", "const", "items", "properties", "additionalProperties", "propertyNames", "default"}
+_HANDLED = {"$ref", "anyOf", "const", "items", "properties", "additionalProperties", "default"}
+_HANDLED |= {"patternProperties", "propertyNames"}
 _DROPPED = {"title", "$defs"}
 
 
@@ -63,7 +64,9 @@ class _Converter:
         if "properties" in form:
             schema |= self._object(form)
         if isinstance(form.get("additionalProperties"), Mapping):
-            schema |= self._map(form)
+            schema |= self._map(form["additionalProperties"], form.get("propertyNames", {}))
+        if "patternProperties" in form:
+            schema |= self._patterned_map(form["patternProperties"])
         return _ordered(_explained(schema))
 
     def _referred(self, form: Form) -> Schema:
@@ -94,12 +97,17 @@ class _Converter:
             schema["default"] = _default_object(schema) if "properties" in schema else default
         return _ordered(schema)
 
-    def _map(self, form: Form) -> Schema:
-        value = self.convert(form["additionalProperties"])
-        names = form.get("propertyNames", {}).get("enum")
-        if names is None:
-            return {"additionalProperties": value}
-        return {"properties": dict.fromkeys(names, value)}
+    def _map(self, value: Form, names: Form) -> Schema:
+        if names.keys() - {"enum"}:
+            raise ValueError(f"a structural schema has no place for {names}")
+        if names:
+            return {"properties": {name: self.convert(value) for name in names["enum"]}}
+        return {"additionalProperties": self.convert(value)}
+
+    def _patterned_map(self, forms: Mapping[str, Form]) -> Schema:
+        ((pattern, value),) = forms.items()
+        rule = Rule(f"self.all(key, key.matches(r'{pattern}'))", PATTERNS[pattern])
+        return {"additionalProperties": self.convert(value), "x-kubernetes-validations": [rule.document()]}
 
 
 def _family(model: type[Model]) -> Iterable[type[Model]]:

@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from xstilts.api.access import EngineSpec, SecretRef, StoreSpec, TrackingSpec
 from xstilts.api.base import DecimalString, Model, require_unique
-from xstilts.api.pods import PodTemplate, Quantity
+from xstilts.api.pods import PodTemplate, Quantities
 from xstilts.api.training import PretrainingSettings, RetrievalSettings, SelectionProtocol, TrainingSettings, Tuning
 
 API_VERSION: Literal["xstilts.dev/v1alpha1"] = "xstilts.dev/v1alpha1"
@@ -294,9 +294,9 @@ class StageResources(Model):
     """Pods that train together; more than one make a TrainJob."""
     processes_per_node: int = Field(1, ge=1, le=64)
     """Processes of a pod, one an accelerator."""
-    requests: dict[str, Quantity] = Field(default_factory=dict, max_length=16)
+    requests: Quantities = Field(default_factory=dict)
     """Of a pod, by the resource's name, such as `cpu: "4"`."""
-    limits: dict[str, Quantity] = Field(default_factory=dict, max_length=16)
+    limits: Quantities = Field(default_factory=dict)
     """Of a pod, by the resource's name, such as `nvidia.com/gpu: "8"`."""
 
 
