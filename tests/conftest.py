@@ -58,6 +58,15 @@ def control_plane() -> Iterator[kubernetes.ControlPlane]:
         yield plane
 
 
+@pytest.fixture(scope="session")
+def crds(control_plane: kubernetes.ControlPlane) -> kubernetes.ControlPlane:
+    """The cluster, which knows our resources."""
+    folder = Path(__file__).parent.parent / "k8s" / "crds"
+    control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(folder))
+    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(folder))
+    return control_plane
+
+
 @pytest.fixture
 def namespace(control_plane: kubernetes.ControlPlane) -> Iterator[str]:
     """A new namespace, with its default service account. Its deletion goes on after the test."""

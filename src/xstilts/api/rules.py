@@ -32,6 +32,7 @@ def rules_of(model: str) -> tuple[Rule, ...]:
 
 PATTERNS: Mapping[str, str] = {
     base.DECIMAL: 'write a decimal number of 0 or more in quotes, such as "0.1" or "1e-5"',
+    pods.LABEL_VALUE: "write letters, digits, hyphens, underscores and dots, with a letter or digit first and last",
     pods.QUALIFIED_NAME: "names have letters, digits, hyphens, underscores and dots, such as nvidia.com/gpu",
     pods.QUANTITY: 'write a number with a unit, such as "500m", "8" or "16Gi"',
     schedule.CRON: "write five fields: minute, hour, day of month, month, day of week, such as 30 2 * * 0",

@@ -114,5 +114,7 @@ class StudySchedule(Model):
     @classmethod
     def _room_for_the_time(cls, value: Metadata) -> Metadata:
         if len(value.name) > LONGEST_NAME:
-            raise ValueError(f"name: {value.name!r} has more than {LONGEST_NAME} letters: its Studies add the time to it")
+            raise ValueError(
+                f"name: {value.name!r} has more than {LONGEST_NAME} letters: its Studies add the time to it"
+            )
         return value
