@@ -217,14 +217,13 @@ _BY_NAME = {model.__name__: rules for model, rules in RULES.items()}
 # ---- of whole resources: names, and what may change
 
 
-def _name(longest: int, reason: str) -> tuple[Rule, Rule]:
-    return (
-        Rule(f"size(self.metadata.name) <= {longest}", f"metadata.name has at most {longest} letters{reason}"),
-        Rule(
-            f"self.metadata.name.matches(r'{study.NAME}')",
-            "metadata.name has lower-case letters, digits and hyphens, no dots, and a letter or digit first and last",
-        ),
-    )
+_NAME = (
+    Rule("size(self.metadata.name) <= 52", "metadata.name has at most 52 letters"),
+    Rule(
+        f"self.metadata.name.matches(r'{study.NAME}')",
+        "metadata.name has lower-case letters, digits and hyphens, no dots, and a letter or digit first and last",
+    ),
+)
 
 
 _WAY_OUT = "make a new Study; what is the same is reused"
@@ -246,12 +245,12 @@ def _appended(field: str, kept: str) -> Rule:
 
 OF_RESOURCES: Mapping[type[Model], tuple[Rule, ...]] = {
     study.Study: (
-        *_name(52, ""),
+        *_NAME,
         _fixed("pretraining", optional=True),
         *map(_fixed, ("model", "budgets", "training", "protocols", "store", "tracking", "engine", "reuse")),
         _appended("sizes", "self.spec.sizes.exists(new, string(new) == string(old))"),
         *(_appended(field, f"old in self.spec.{field}") for field in ("recipes", "subsetSeeds", "seeds", "targets")),
     ),
     trial.Trial: (Rule("self.spec == oldSelf.spec", "a Trial is made once by its Study and never changed", ".spec"),),
-    schedule.StudySchedule: _name(schedule.LONGEST_NAME, ", since its Studies add the time to it"),
+    schedule.StudySchedule: _NAME,
 }

@@ -12,8 +12,6 @@ from xstilts.api.conditions import Condition
 from xstilts.api.pods import Annotations, Labels
 from xstilts.api.study import API_VERSION, Metadata, StudySpec
 
-LONGEST_NAME = 41
-"""Of a schedule: the names of its Studies, which have at most 52 letters, add the time."""
 CRON = r"^\S+( +\S+){4}$"
 
 
@@ -109,12 +107,3 @@ class StudySchedule(Model):
     kind: Literal["StudySchedule"] = "StudySchedule"
     metadata: Metadata
     spec: StudyScheduleSpec
-
-    @field_validator("metadata")
-    @classmethod
-    def _room_for_the_time(cls, value: Metadata) -> Metadata:
-        if len(value.name) > LONGEST_NAME:
-            raise ValueError(
-                f"name: {value.name!r} has more than {LONGEST_NAME} letters: its Studies add the time to it"
-            )
-        return value
