@@ -26,6 +26,13 @@ settings.register_profile(
 settings.load_profile("xstilts")
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """What takes minutes to build is built before the first test, whose time is limited."""
+    wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    if "control_plane" in wanted and not session.config.option.collectonly:
+        kubernetes.prepare()
+
+
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[s3.S3Server]:
     """A real S3 server: versitygw, or the one that XSTILTS_TEST_S3_ENDPOINT names."""

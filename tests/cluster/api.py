@@ -40,7 +40,7 @@ class Api:
         self._pool = urllib3.PoolManager(
             maxsize=32,
             retries=False,
-            ssl_context=ssl.create_default_context(cafile=cluster["certificate-authority"]),
+            ssl_context=ssl.create_default_context(cafile=cluster.get("certificate-authority")),
             headers={"Authorization": f"Bearer {user['token']}", "User-Agent": "xstilts-tests"},
         )
 

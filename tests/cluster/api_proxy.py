@@ -43,9 +43,8 @@ class ApiProxy(TlsServer):
 
     def __init__(self, control_plane: ControlPlane, certificate: Certificate) -> None:
         super().__init__(_Handler, certificate)
-        cluster = json.loads(control_plane.kubeconfig().read_text())["clusters"][0]["cluster"]
-        self.target = urlsplit(cluster["server"]).netloc
-        self.trust = ssl.create_default_context(cafile=cluster["certificate-authority"])
+        self.target = urlsplit(control_plane.access.server).netloc
+        self.trust = ssl.create_default_context(cafile=control_plane.access.authority)
         self.policy: Policy | None = None
         self._control_plane = control_plane
         self._certificate = certificate

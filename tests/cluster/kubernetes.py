@@ -5,30 +5,32 @@ the kubeconfig of an administrator, that cluster is used and nothing is started;
 as processes are skipped then.
 """
 
+import base64
 import hashlib
 import json
 import os
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import deepcopy
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from cluster.kubernetes_parts import Parts, binary
+from cluster.build import build
+from cluster.kubernetes_parts import Access, Parts, binary
 from cluster.warden import Warden
 
 
 class ControlPlane:
     """A cluster and the ways to talk to it. What changes its processes needs one that was started here."""
 
-    def __init__(self, config: Mapping[str, Any], folder: Path, parts: Parts | None = None) -> None:
-        """The config is a kubeconfig of one cluster and one user, an administrator."""
-        self._config = config
+    def __init__(self, access: Access, folder: Path, parts: Parts | None = None) -> None:
+        """The access is an administrator's."""
+        self.access = access
         self._folder = folder
         self._parts = parts
 
@@ -36,16 +38,13 @@ class ControlPlane:
 
     def kubeconfig(self, token: str | None = None, *, server: str = "", authority: Path | None = None) -> Path:
         """A kubeconfig of an administrator, or of who holds the token; of another address such as a proxy's."""
-        config = deepcopy(dict(self._config))
-        if token:
-            config["users"][0]["user"] = {"token": token}
+        access = replace(self.access, token=token or self.access.token)
         if server:
-            config["clusters"][0]["cluster"] = {"server": server, "certificate-authority": str(authority)}
-        text = json.dumps(config)
-        file = self._folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.kubeconfig"
+            access = replace(access, server=server, authority=authority)
+        file = self._folder / f"{hashlib.sha256(access.kubeconfig.encode()).hexdigest()[:16]}.kubeconfig"
         if not file.exists():
             file.touch(mode=0o600)
-            file.write_text(text)
+            file.write_text(access.kubeconfig)
         return file
 
     def service_account_token(self, namespace: str, name: str) -> str:
@@ -100,21 +99,45 @@ class KubectlError(Exception):
     """kubectl says no."""
 
 
+def prepare() -> None:
+    """Build what `serve` starts."""
+    build("etcd")
+    binary("kubectl")
+
+
 @contextmanager
 def serve() -> Iterator[ControlPlane]:
     """A cluster, for as long as the context lasts."""
     with tempfile.TemporaryDirectory(prefix="xstilts-kubernetes-") as name:
         folder = Path(name)
         if kubeconfig := os.environ.get("XSTILTS_TEST_KUBECONFIG"):
-            yield ControlPlane(_read(kubeconfig), folder)
+            with _administrator(kubeconfig, folder) as access:
+                yield ControlPlane(access, folder)
             return
         with Warden() as warden:
             parts = Parts(folder, warden)
             parts.start()
-            yield ControlPlane(parts.config(), folder, parts)
+            yield ControlPlane(parts.access, folder, parts)
 
 
-def _read(kubeconfig: str) -> dict[str, Any]:
-    """Its current context only, with the contents of the files that it names."""
-    command = [binary("kubectl"), "config", "view", "--kubeconfig", kubeconfig, "--minify", "--flatten", "--raw"]
-    return dict(json.loads(subprocess.run([*command, "--output", "json"], capture_output=True, check=True).stdout))
+@contextmanager
+def _administrator(kubeconfig: str, folder: Path) -> Iterator[Access]:
+    """One of our own, by a token: whose cluster it is may log in by any means."""
+    name = f"xstilts-tests-{uuid4().hex[:8]}"
+
+    def kubectl(*arguments: str) -> str:
+        command = [binary("kubectl"), "--kubeconfig", kubeconfig, "--namespace", "default", *arguments]
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
+
+    view = json.loads(kubectl("config", "view", "--minify", "--flatten", "--raw", "--output", "json"))
+    cluster = view["clusters"][0]["cluster"]
+    authority = None
+    if encoded := cluster.get("certificate-authority-data"):
+        authority = folder / "authority.crt"
+        authority.write_bytes(base64.b64decode(encoded))
+    kubectl("create", "serviceaccount", name)
+    try:
+        kubectl("create", "clusterrolebinding", name, "--clusterrole=cluster-admin", f"--serviceaccount=default:{name}")
+        yield Access(cluster["server"], authority, kubectl("create", "token", name, "--duration=24h").strip())
+    finally:
+        kubectl("delete", f"clusterrolebinding/{name}", f"serviceaccount/{name}")

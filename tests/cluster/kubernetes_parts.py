@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -45,6 +46,29 @@ def binary(name: str) -> Path:
     return build("kubernetes", ldflags=_LDFLAGS) / name
 
 
+@dataclass(frozen=True)
+class Access:
+    """What a client needs."""
+
+    server: str
+    authority: Path | None
+    """None if everybody trusts the server."""
+    token: str
+
+    @property
+    def kubeconfig(self) -> str:
+        authority = {"certificate-authority": str(self.authority)} if self.authority else {}
+        config = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "clusters": [{"name": "tests", "cluster": {"server": self.server} | authority}],
+            "users": [{"name": "tests", "user": {"token": self.token}}],
+            "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "tests"}}],
+            "current-context": "tests",
+        }
+        return json.dumps(config)
+
+
 class Parts:
     """A control plane in a folder of its own."""
 
@@ -68,17 +92,10 @@ class Parts:
         self.start_api_server()
         self.start_controller_manager()
 
-    def config(self, token: str = "") -> dict[str, object]:
-        """A kubeconfig, of an administrator if no token says otherwise."""
-        cluster = {"server": f"https://127.0.0.1:{self._port}", "certificate-authority": str(self._certificate.file)}
-        return {
-            "apiVersion": "v1",
-            "kind": "Config",
-            "clusters": [{"name": "tests", "cluster": cluster}],
-            "users": [{"name": "tests", "user": {"token": token or self._admin}}],
-            "contexts": [{"name": "tests", "context": {"cluster": "tests", "user": "tests"}}],
-            "current-context": "tests",
-        }
+    @property
+    def access(self) -> Access:
+        """An administrator's."""
+        return Access(f"https://127.0.0.1:{self._port}", self._certificate.file, self._admin)
 
     def start_api_server(self) -> None:
         self._launch("kube-apiserver", binary("kube-apiserver"), self._api_server_options())
@@ -89,7 +106,7 @@ class Parts:
 
     def start_controller_manager(self) -> None:
         kubeconfig = self._folder / "kube-controller-manager.kubeconfig"
-        kubeconfig.write_text(json.dumps(self.config(self._manager)))
+        kubeconfig.write_text(replace(self.access, token=self._manager).kubeconfig)
         options = [
             f"--kubeconfig={kubeconfig}",
             f"--controllers={','.join(CONTROLLERS)}",

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster import kubernetes
 from cluster.kubernetes import ControlPlane, KubectlError
 from cluster.polling import eventually
 
@@ -37,6 +38,23 @@ def test_the_state_survives_a_restart_of_the_api_server(
     control_plane.kubectl("create", "configmap", "kept", "--from-literal=key=value", "-n", namespace)
     control_plane.restart_api_server(by=by)
     assert control_plane.kubectl("get", "configmap", "kept", "-n", namespace, "-o", "jsonpath={.data.key}") == "value"
+
+
+def test_a_cluster_from_outside_is_used_and_left_as_it_was(
+    control_plane: ControlPlane, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XSTILTS_TEST_KUBECONFIG", str(control_plane.kubeconfig()))
+
+    def of_tests(plane: ControlPlane) -> list[str]:
+        bindings = plane.kubectl("get", "clusterrolebindings,serviceaccounts", "-n", "default", "-o", "name")
+        return [name for name in bindings.split() if "xstilts-tests" in name]
+
+    with kubernetes.serve() as borrowed:
+        assert not borrowed.started_here
+        assert len(of_tests(borrowed)) == 2
+        with pytest.raises(pytest.skip.Exception, match="not ours to stop"):
+            borrowed.restart_api_server()
+    assert of_tests(control_plane) == []
 
 
 def test_no_process_outlives_tests_that_are_killed() -> None:
