@@ -4,9 +4,8 @@ The CLI and the engines come here; status and report are always derived from the
 manifests that stages left, never from memory.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
@@ -15,19 +14,20 @@ from xstilts.api.base import Model
 from xstilts.api.study import StageKind, Study, TargetRef, TaskRef
 from xstilts.core.catalogue import ENGLISH, TEXT_SPLIT, Source, TaskSpec
 from xstilts.core.errors import UserError
-from xstilts.core.keys import canonical_json, digest
-from xstilts.core.manifests import ArtifactManifest, DatasetManifest, Split
+from xstilts.core.keys import digest
+from xstilts.core.manifests import ArtifactManifest, DatasetManifest, Eviction, Split
+from xstilts.core.missing import Done
 from xstilts.core.plan import Plan, PlannedStage
 from xstilts.core.planner import plan
 from xstilts.core.results import EvaluationFacts, Publication, TrainingFacts
 from xstilts.core.world import World
 from xstilts.stages import VERSIONS
 from xstilts.stages.publication import receipt_key
-from xstilts.store import artifacts
+from xstilts.store import artifacts, documents, evictions, studies
 from xstilts.store.datasets import load_dataset
 from xstilts.store.models import resolve_model
 from xstilts.store.open import open_store
-from xstilts.store.port import NotFound, ObjectStore
+from xstilts.store.port import ObjectStore
 from xstilts.tasks import registry
 
 PUBLISHED = "as-published"
@@ -67,32 +67,23 @@ def accept(study: Study, store: ObjectStore, *, previous: str | None = None) -> 
     """
     world = resolve_world(study, store) if previous is None else _resolved_before(study, store, previous)
     planned = plan(study, world)
-    folder = f"studies/{planned.study}"
-    document = planned.model_dump_json().encode()  # unsorted: stages come after those that they depend on
     inputs = ResolvedInputs(model_digest=world.model_digest, datasets=dict(world.datasets))
-    store.put(_inputs_key(planned.study, planned.digest), canonical_json(inputs.document()).encode())
-    store.put(plan_key(planned.study, planned.digest), document)
-    store.put(f"{folder}/study.json", canonical_json(study.document()).encode())
-    store.put(f"{folder}/plan.json", document)
+    store.put(_inputs_key(planned.study, planned.digest), documents.encode(inputs))
+    studies.put_plan(store, study, planned)
     return planned
 
 
 def load_plan(store: ObjectStore, study: str) -> Plan:
     """The plan that was accepted last. Raises UserError where there is none."""
-    try:
-        return Plan.model_validate_json(store.read(f"studies/{study}/plan.json"))
-    except NotFound:
-        raise UserError(f"study {study!r} was never accepted in {store.uri}; run it first: xstilts run") from None
-
-
-def plan_key(study: str, plan_digest: str) -> str:
-    """Where a plan lies for good; `plan.json` beside it is the latest."""
-    return f"studies/{study}/plans/{plan_digest}.json"
+    planned = studies.load_plan(store, study)
+    if planned is None:
+        raise UserError(f"study {study!r} was never accepted in {store.uri}; run it first: xstilts run")
+    return planned
 
 
 def load_frozen(store: ObjectStore, study: str, plan_digest: str) -> Plan:
     """A plan by its digest. Raises NotFound."""
-    return Plan.model_validate_json(store.read(plan_key(study, plan_digest)))
+    return Plan.model_validate_json(store.read(studies.plan_key(study, plan_digest)))
 
 
 class ResolvedInputs(Model):
@@ -119,14 +110,6 @@ def _resolved_before(study: Study, store: ObjectStore, previous: str) -> World:
 # ---- what is done
 
 
-@dataclass(frozen=True, kw_only=True)
-class Done:
-    """Stages of a plan by address: with an intact manifest, and published as well."""
-
-    manifests: Mapping[str, ArtifactManifest]
-    published: frozenset[str]
-
-
 def publication_of(planned: Plan, stage: PlannedStage) -> Publication:
     return Publication(study=planned.study, experiment=planned.experiment, recipe=stage.recipe)
 
@@ -137,18 +120,24 @@ def observe(planned: Plan, store: ObjectStore, *, server: str) -> Done:
     there = {entry.key for entry in store.list("stages/")}
     candidates = [address for address in planned.stages if artifacts.manifest_key(address) in there]
     with ThreadPoolExecutor(16) as pool:
-        loaded = pool.map(lambda address: (address, artifacts.load_manifest(store, address)), candidates)
-    manifests = {
-        address: manifest
-        for address, manifest in loaded
-        if manifest and all(blobs.get(artifacts.blob_key(file.sha256)) == file.size for file in manifest.files)
-    }
-    published = frozenset(
-        address
-        for address in manifests
-        if receipt_key(address, server=server, publication=publication_of(planned, planned.stages[address])) in there
-    )
-    return Done(manifests=manifests, published=published)
+        loaded = list(pool.map(lambda address: _look(store, address, there), candidates))
+    published, manifests, evicted = set[str](), dict[str, ArtifactManifest](), set[str]()
+    for address, (manifest, eviction) in zip(candidates, loaded, strict=True):
+        if manifest is None or not evictions.is_whole(manifest, eviction, blobs):
+            continue
+        manifests[address] = manifest
+        is_evicted = eviction is not None and eviction.concerns(manifest)
+        if is_evicted:
+            evicted.add(address)
+        receipt = receipt_key(address, server=server, publication=publication_of(planned, planned.stages[address]))
+        if receipt in there and (is_evicted or not eviction):  # else MLflow still calls it evicted
+            published.add(address)
+    return Done(manifests=manifests, published=frozenset(published), evicted=frozenset(evicted))
+
+
+def _look(store: ObjectStore, address: str, there: Set[str]) -> tuple[ArtifactManifest | None, Eviction | None]:
+    eviction = evictions.load(store, address) if evictions.eviction_key(address) in there else None
+    return artifacts.load_manifest(store, address), eviction
 
 
 def evaluations(planned: Plan, manifests: Mapping[str, ArtifactManifest]) -> dict[str, EvaluationFacts]:

@@ -7,9 +7,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from xstilts import acceptance, report
-from xstilts.acceptance import Done
 from xstilts.api.study import Study
 from xstilts.core.keys import canonical_json, digest
+from xstilts.core.missing import Done
 from xstilts.core.plan import Plan, Trial
 from xstilts.core.results import EvaluationFacts
 from xstilts.store.port import ObjectStore

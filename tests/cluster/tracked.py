@@ -101,6 +101,12 @@ class View(Protocol):
     def history(self, stage: StageRecord) -> list[tuple[int, float]]: ...
     def trials(self, study: str) -> list[tuple[dict[str, str], dict[str, float]]]: ...
     def studies(self, study: str) -> int: ...
+    def evicted(self, registered_model: str) -> list[int]: ...
+
+    # what a person does there
+
+    def set_alias(self, registered_model: str, alias: str, version: int) -> None: ...
+    def pin(self, registered_model: str, version: int) -> None: ...
 
 
 @dataclass
@@ -136,6 +142,15 @@ class MemoryView:
 
     def studies(self, study: str) -> int:
         return int(study in self.tracker.studies)
+
+    def evicted(self, registered_model: str) -> list[int]:
+        return sorted(version for model, version in self.tracker.evicted if model == registered_model)
+
+    def set_alias(self, registered_model: str, alias: str, version: int) -> None:
+        self.tracker.aliases[registered_model, alias] = version
+
+    def pin(self, registered_model: str, version: int) -> None:
+        self.tracker.pinned.add((registered_model, version))
 
 
 class MlflowView:
@@ -184,6 +199,16 @@ class MlflowView:
 
     def studies(self, study: str) -> int:
         return len(self.runs(role="study", study=study))
+
+    def evicted(self, registered_model: str) -> list[int]:
+        found = self.client.search_model_versions(f"name = '{registered_model}'")
+        return sorted(int(version.version) for version in found if "evicted" in version.tags)
+
+    def set_alias(self, registered_model: str, alias: str, version: int) -> None:
+        self.client.set_registered_model_alias(registered_model, alias, str(version))
+
+    def pin(self, registered_model: str, version: int) -> None:
+        self.client.set_model_version_tag(registered_model, str(version), "pin", "for the paper")
 
 
 def assert_one_of_everything(view: View, trained: StageRecord) -> None:

@@ -14,15 +14,12 @@ from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
-from uuid import uuid4
 
 import pytest
 
 from cluster.losing_proxy import LosingProxy, losing_proxy
-from cluster.mlflow_server import serve
 from cluster.tracked import (
     EXPERIMENT,
-    MemoryView,
     MlflowView,
     Place,
     assert_one_of_everything,
@@ -33,40 +30,7 @@ from cluster.tracked import (
     trial,
 )
 from xstilts.core.errors import TrackingError, TrackingUnavailable
-from xstilts.tracking import MemoryTracker, StageRecord, StudyRecord, Tracker, open_tracker
-
-
-@pytest.fixture(scope="session")
-def mlflow_server() -> Iterator[str]:
-    """Address of a real MLflow server."""
-    with serve() as address:
-        yield address
-
-
-@pytest.fixture(scope="module")
-def sqlite_uri(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """One database for the module: MLflow takes seconds to create its tables."""
-    return f"sqlite:///{tmp_path_factory.mktemp('sqlite')}/mlflow.db"
-
-
-@pytest.fixture(params=["sqlite", "server"])
-def mlflow_place(request: pytest.FixtureRequest) -> Place:
-    return place(request.getfixturevalue("sqlite_uri" if request.param == "sqlite" else "mlflow_server"))
-
-
-@pytest.fixture(params=["memory", "sqlite", "server"])
-def everywhere(request: pytest.FixtureRequest) -> Place:
-    if request.param == "memory":
-        tracker = MemoryTracker()
-        return Place(tracker, MemoryView(tracker))
-    return place(request.getfixturevalue("sqlite_uri" if request.param == "sqlite" else "mlflow_server"))
-
-
-@pytest.fixture
-def study() -> str:
-    """A name of its own, because servers are shared by tests."""
-    return f"study-{uuid4().hex[:8]}"
-
+from xstilts.tracking import StageRecord, StudyRecord, Tracker, open_tracker
 
 # --- the contract -----------------------------------------------------------------------------------------------------
 

@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
-from xstilts.acceptance import Done
 from xstilts.cli.show import Live, failures
 from xstilts.core.errors import ExitCode
+from xstilts.core.missing import Done
 from xstilts.core.plan import Plan, PlannedStage
 from xstilts.core.results import Outcome
 from xstilts.stages.bench import Progress

@@ -9,10 +9,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, Tim
 from rich.progress import Progress as Bars
 from rich.table import Table
 
-from xstilts.acceptance import PUBLISHED, Done
+from xstilts.acceptance import PUBLISHED
 from xstilts.api.study import StageKind
 from xstilts.core import cost
 from xstilts.core.errors import ExitCode
+from xstilts.core.missing import Done
 from xstilts.core.plan import Plan, PlannedStage
 from xstilts.core.results import Outcome
 from xstilts.core.world import World
@@ -29,8 +30,9 @@ SHOWN_PROBLEMS = 10
 def plan(planned: Plan, world: World, done: Done, tokens_per_second: float | None) -> RenderableType:
     """What a study would do, what sharing saves, and what it costs at most."""
     table = Table("stage", "in a naive grid", "shared", "there already", "to run", "examples", "tokens at most")
+    to_run = done.to_run(planned)
     for kind, stages in _by_kind(planned).items():
-        missing = [stage for stage in stages if stage.address not in done.manifests]
+        missing = [stage for stage in stages if stage.address in to_run]
         table.add_row(
             kind,
             str(planned.naive[kind]),
@@ -46,7 +48,7 @@ def plan(planned: Plan, world: World, done: Done, tokens_per_second: float | Non
         f"a grid that shares nothing would run {naive} ({naive / max(total, 1):.1f} times as many)"
     ]
     if tokens_per_second:
-        missing_stages = [stage for stage in planned.stages.values() if stage.address not in done.manifests]
+        missing_stages = [stage for stage in planned.stages.values() if stage.address in to_run]
         lines.append(f"at most {cost.device_hours(missing_stages, tokens_per_second):,.0f} device hours")
     lines += [
         f"not applicable: recipe {entry.recipe}, size {entry.size}: it has {entry.available} rows"
@@ -69,6 +71,8 @@ def status(planned: Plan, done: Done, store: ObjectStore) -> RenderableType:
         table.add_row(kind, str(len(ready)), str(len(shown)), str(len(addresses)))
     finished = sum(done.published.issuperset(trial.stages) for trial in planned.trials)
     lines = [f"{planned.study}: {finished} of {len(planned.trials)} trials succeeded"]
+    if done.evicted:
+        lines.append(f"evicted: the weights of {len(done.evicted)} stages, whose results are all there")
     for address in planned.stages:
         if address not in done.manifests and (outcome := _outcome(store, address)):
             lines.append(f"{address}: {outcome.reason}: {outcome.message}")
@@ -128,7 +132,7 @@ class Live:
         self._missing = 0
 
     def planned(self, planned: Plan, done: Done) -> None:
-        self._missing = len(planned.stages) - len(done.published)
+        self._missing = len(planned.stages) - len(done.settled(planned))
         self._console.print(
             f"{planned.study}: {len(planned.trials)} trials, {len(planned.stages)} stages, {self._missing} to run"
         )

@@ -4,6 +4,7 @@ A manifest is written last, on condition that there is none, and lists files by 
 themselves lie under `blobs/sha256/<aa>/<sha256>`, so equal content is stored once and a torn write is never named.
 """
 
+from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
 
@@ -98,11 +99,49 @@ class ArtifactManifest(Model):
     """Code version, image, machine, times: recorded, never part of a key."""
 
     @property
+    def digest(self) -> str:
+        """Of the whole document: differs with each making, by its provenance."""
+        return digest(self.document())
+
+    @property
     def content_digest(self) -> str:
         """Of the files alone: equal for two runs that produced the same bytes."""
         return self.content_below("")
 
     def content_below(self, folder: str) -> str:
         """The same of the files whose paths begin with `folder`, which is no part of it."""
-        below = (file for file in self.files if file.path.startswith(folder))
-        return digest([(file.path.removeprefix(folder), file.sha256) for file in below])
+        return digest([(file.path.removeprefix(folder), file.sha256) for file in self.below(folder)])
+
+    def below(self, folder: str) -> tuple[FileEntry, ...]:
+        """The files whose paths begin with `folder`."""
+        return tuple(file for file in self.files if file.path.startswith(folder))
+
+
+class EvictionState(StrEnum):
+    """How far an eviction is; each is written before the next step begins."""
+
+    ANNOUNCED = "Announced"  # plans made from now on reckon without the weights
+    CONFIRMED = "Confirmed"  # nobody objected: the files are given up
+    DELETED = "Deleted"  # those that nobody else names are gone
+
+
+class Eviction(Model):
+    """Why a stage has a manifest and no weights: lies beside the manifest."""
+
+    manifest: str
+    """Digest of the manifest that it is about."""
+    study: str
+    """Whose retention it was."""
+    reason: str
+    """The retention that did not keep it."""
+    evicted: int
+    """Milliseconds since 1970."""
+    files: tuple[FileEntry, ...]
+    state: EvictionState = EvictionState.ANNOUNCED
+
+    def concerns(self, manifest: ArtifactManifest) -> bool:
+        return self.manifest == manifest.digest
+
+    @property
+    def is_confirmed(self) -> bool:
+        return self.state is not EvictionState.ANNOUNCED

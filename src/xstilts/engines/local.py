@@ -8,7 +8,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import connection
@@ -62,6 +62,8 @@ class LocalEngine:
     """Folder for what stages print."""
     model_bytes: int
     """Size of the base encoder's weights, to tell how many stages fit into memory."""
+    publish_only: Collection[str] = ()
+    """Addresses of evicted stages whose weights nobody needs."""
     lease_seconds: float = field(default_factory=lambda: seconds("LEASE", 10.0))
     checkpoint_seconds: float = field(default_factory=lambda: seconds("CHECKPOINT", 15.0))
     cores: int = field(default_factory=lambda: len(os.sched_getaffinity(0)))
@@ -116,6 +118,7 @@ class LocalEngine:
             config=CONFIGS[stage.kind].model_validate(stage.config),
             inputs=stage.inputs,
             publication=publication_of(self.plan, stage),
+            rebuild=stage.address not in self.publish_only,
         )
 
     def _job(self, work: Work, scratch: Path, *, log: Path) -> Job:

@@ -1,22 +1,26 @@
 """A whole study on this machine: accept, run what is missing, publish, report. What `xstilts run` does."""
 
 import os
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 from xstilts import acceptance
-from xstilts.acceptance import Done
 from xstilts.api.study import Study
 from xstilts.conclusion import Finished, receipt, records, write_results
 from xstilts.core.errors import ExitCode, IntegrityError, PermanentError
 from xstilts.core.keys import canonical_json
+from xstilts.core.missing import Done
 from xstilts.core.plan import Plan
 from xstilts.engines.local import Listener, LocalEngine
 from xstilts.engines.schedule import Schedule, State
 from xstilts.store.artifacts import load_manifest
 from xstilts.store.port import ObjectStore
 from xstilts.store.preflight import preflight
+from xstilts.store.retention import Retained, retain
+from xstilts.store.studies import mark_finished
 from xstilts.tracking import StudyRecord, Tracker, TrialRecord, open_tracker
 
 
@@ -28,18 +32,22 @@ class StudyListener(Listener, Protocol):
 
 
 def run_study(study: Study, folder: Path, *, listener: StudyListener) -> Finished:
-    """Runs the stages that are missing or unpublished, publishes trials and study, writes the report to `folder`."""
+    """Runs the stages that are missing or unpublished, publishes trials and study, writes the report to `folder`.
+
+    Once all trials have ended, weights that the Study's retention does not keep are evicted.
+    """
     store = acceptance.store_of(study.spec.store)
     tracker = open_tracker(study.spec.tracking.uri, experiment=study.experiment)
     planned = acceptance.accept(study, store)
     done = acceptance.observe(planned, store, server=tracker.identity)
-    schedule = Schedule(planned, study.spec.failure_policy, done=set(done.published))
+    schedule = Schedule(planned, study.spec.failure_policy, done=done.settled(planned))
     engine = LocalEngine(
         study=study,
         plan=planned,
         schedule=schedule,
         logs=log_folder(study.metadata.name),
         model_bytes=_weights(store, planned),
+        publish_only=done.evicted - done.to_run(planned),
     )
     listener.planned(planned, done)
     if not schedule.is_finished:
@@ -53,7 +61,19 @@ def run_study(study: Study, folder: Path, *, listener: StudyListener) -> Finishe
     failures = {trial.name: schedule.reason(trial) for trial in schedule.trials(State.FAILED)}
     finished = write_results(study, planned, done, folder, failures=failures)
     _publish(engine, store, tracker, records(planned, done, failures, folder))
-    return finished
+    if len(schedule.trials(State.SUCCEEDED)) + len(failures) < len(planned.trials):
+        return finished  # given up: what it needs to go on stays
+    checkpoints = study.spec.retention.checkpoints
+    mark_finished(store, planned, checkpoints=checkpoints)
+    retained = retain(store, tracker, planned, done, checkpoints=checkpoints)
+    return replace(finished, closing_lines=[*finished.closing_lines, *_told(retained)])
+
+
+def _told(retained: Retained) -> Iterator[str]:
+    if retained.evicted:
+        yield f"Evicted: the weights of {len(retained.evicted)} stages, {retained.freed / 1e6:,.1f} MB"
+    reasons = Counter(retained.spared.values())
+    yield from (f"Not evicted: the weights of {count} stages: {reason}" for reason, count in reasons.items())
 
 
 def log_folder(study: str) -> Path:

@@ -48,6 +48,9 @@ def build_parser() -> argparse.ArgumentParser:
         stage.add_argument("--tracking", required=True, help="JSON of the Study's tracking section")
         stage.add_argument("--publication", required=True, help="JSON with study, experiment and recipe")
         stage.add_argument("--key", help="the stage's key in its plan, which the image must agree with")
+        stage.add_argument(
+            "--no-rebuild", action="store_true", help="publish an evicted stage, and don't make its weights again"
+        )
         stage.add_argument("--address-file", type=Path, help="file to write the stage's address to")
     return parser
 
@@ -81,6 +84,7 @@ def _prepare(options: argparse.Namespace, stop: threading.Event) -> tuple[StageR
         config=CONFIGS[options.stage].model_validate_json(options.config),
         inputs={role: getattr(options, role) for role in INPUTS[options.stage]},
         publication=publication,
+        rebuild=not options.no_rebuild,
     )
     if options.key not in {None, request.key}:
         raise UserError(

@@ -98,7 +98,10 @@ class Bench:
             raise IntegrityError(
                 f"{address} has no checkpoint {checkpoint!r} that {self.address} could start from; run that stage first"
             )
-        artifacts.fetch(self.store, manifest, folder, only=f"{found.path}/")
+        try:
+            artifacts.fetch(self.store, manifest, folder, only=f"{found.path}/")
+        except NotFound as error:
+            raise IntegrityError(f"the weights of {address} are gone, evicted or lost: run that stage first") from error
         return Encoder(folder / found.path, found.step, manifest.content_below(f"{found.path}/"))
 
     # ---- training checkpoints, each epoch of the lease in a store of its own: nothing that stays shares their blobs,

@@ -21,6 +21,7 @@ from xstilts.core.configs import (
 from xstilts.core.keys import canonical_json, digest, stage_address
 from xstilts.core.manifests import ArtifactManifest, SplitRef
 from xstilts.core.results import CheckpointScores, EvaluationFacts, Publication, ScalingFacts, TrainingFacts
+from xstilts.store import evictions
 from xstilts.store.port import ObjectStore
 from xstilts.tracking.port import Tracker
 from xstilts.tracking.records import Checkpoint, CheckpointRef, Context, DatasetUse, Point, Score, StageRecord
@@ -32,9 +33,14 @@ def receipt_key(address: str, *, server: str, publication: Publication) -> str:
 
 
 def publish(store: ObjectStore, tracker: Tracker, manifest: ArtifactManifest, publication: Publication) -> None:
-    """Brings the stage's run, LoggedModels, versions and scores into place, then leaves the receipt. Idempotent."""
+    """Brings the stage's run, LoggedModels, versions and scores into place, then leaves the receipt. Idempotent.
+
+    Versions are marked as evicted where the weights are gone, and the mark is taken away where they are back.
+    """
     published = tracker.publish_stage(stage_record(store, manifest, publication))
     address = stage_address(manifest.kind, manifest.key)
+    if eviction := evictions.load(store, address):
+        tracker.set_evicted([manifest.key], evicted=eviction.concerns(manifest))
     receipt = {
         "server": tracker.identity,
         "publication": publication.document(),
@@ -45,6 +51,8 @@ def publish(store: ObjectStore, tracker: Tracker, manifest: ArtifactManifest, pu
     }
     key = receipt_key(address, server=tracker.identity, publication=publication)
     store.put(key, canonical_json(receipt).encode())
+    if eviction and not eviction.concerns(manifest):
+        evictions.forget(store, address)
 
 
 def stage_record(store: ObjectStore, manifest: ArtifactManifest, publication: Publication) -> StageRecord:
@@ -67,7 +75,7 @@ def stage_record(store: ObjectStore, manifest: ArtifactManifest, publication: Pu
         address=stage_address(manifest.kind, manifest.key),
         study=publication.study,
         recipe=publication.recipe,
-        manifest_digest=digest(manifest.document()),
+        manifest_digest=manifest.digest,
         started=int(manifest.provenance.get("started", 0)),
         finished=int(manifest.provenance.get("finished", 0)),
         **fields | {"tags": inputs | fields.get("tags", {})},

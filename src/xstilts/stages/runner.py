@@ -30,7 +30,7 @@ from xstilts.stages import VERSIONS
 from xstilts.stages.bench import Bench, Progress
 from xstilts.stages.log_tail import kept_log
 from xstilts.stages.publication import publish, receipt_key
-from xstilts.store import artifacts, leases
+from xstilts.store import artifacts, evictions, leases
 from xstilts.store.leases import Lease
 from xstilts.store.port import ObjectStore
 from xstilts.tracking.port import Tracker
@@ -70,6 +70,8 @@ class StageRequest:
     inputs: Mapping[str, str]
     """Role to address."""
     publication: Publication
+    rebuild: bool = True
+    """Whether the stage is made again if its weights were evicted; else what is there is published alone."""
 
     @cached_property
     def key(self) -> str:
@@ -98,13 +100,12 @@ class StageRunner:
 
     def run(self, request: StageRequest) -> None:
         """Brings the stage to manifest and receipt. Raises what the work raises, and LeaseHeld."""
-        receipt = receipt_key(request.address, server=self.tracker.identity, publication=request.publication)
-        if self._intact(request) and self.store.head(receipt):
+        if self._is_done(request):
             log.info("%s is done already", request.address)
             return
         holder = f"{socket.gethostname()}/{os.getpid()}"
         with leases.hold(self.store, request.address, holder=holder, ttl_seconds=self.lease_seconds) as lease:
-            manifest = self._intact(request) or self._work(request, lease)
+            manifest = self._usable(request) or self._work(request, lease)
             lease.check()
             publish(self.store, self.tracker, manifest, request.publication)
 
@@ -148,18 +149,35 @@ class StageRunner:
         except XstiltsError as error:
             log.warning("the outcome of %s could not be stored: %s", request.address, error)
 
-    def _intact(self, request: StageRequest) -> ArtifactManifest | None:
-        """The stage's manifest, if all files that it names are there."""
+    def _is_done(self, request: StageRequest) -> bool:
+        """Whether nothing is left to do."""
         manifest = artifacts.load_manifest(self.store, request.address)
-        if manifest and not artifacts.verify(self.store, manifest):
-            log.warning("%s names files that are gone: it will be made again", request.address)
+        receipt = receipt_key(request.address, server=self.tracker.identity, publication=request.publication)
+        if manifest is None or not self.store.head(receipt):
+            return False
+        eviction = evictions.load(self.store, request.address)
+        if eviction:
+            return eviction.concerns(manifest) and not request.rebuild
+        return artifacts.verify(self.store, manifest)
+
+    def _usable(self, request: StageRequest) -> ArtifactManifest | None:
+        """The stage's manifest, if the files that are wanted are there."""
+        manifest = artifacts.load_manifest(self.store, request.address)
+        if manifest is None:
             return None
-        return manifest
+        eviction = evictions.load(self.store, request.address)
+        if eviction and eviction.concerns(manifest):
+            if not request.rebuild or evictions.lift(self.store, request.address, manifest, eviction):
+                return manifest
+            log.info("the weights of %s were evicted: it is made again", request.address)
+        elif artifacts.verify(self.store, manifest):
+            return manifest
+        else:
+            log.warning("%s names files that are gone: it will be made again", request.address)
+        return None
 
     def _work(self, request: StageRequest, lease: Lease) -> ArtifactManifest:
-        if artifacts.load_manifest(self.store, request.address):  # it names files that are gone
-            lease.check()
-            self.store.delete(artifacts.manifest_key(request.address))
+        before = artifacts.load_manifest(self.store, request.address)  # of files that are gone
         with self._bench(request, lease) as bench:
             started = _now()
             self.before_work()
@@ -174,7 +192,7 @@ class StageRunner:
                 facts=facts.document(),
                 provenance=_provenance(lease, started),
             )
-            published = artifacts.publish(self.store, request.address, bench.folder, manifest)
+            published = artifacts.publish(self.store, request.address, bench.folder, manifest, replaces=before)
             bench.drop_checkpoints()
             return published
 

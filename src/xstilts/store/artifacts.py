@@ -17,11 +17,9 @@ from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from pydantic import ValidationError
-
 from xstilts.core.errors import IntegrityError, StorageUnavailable, UserError
-from xstilts.core.keys import canonical_json
 from xstilts.core.manifests import ArtifactManifest, FileEntry
+from xstilts.store import deletions, documents
 from xstilts.store.port import PARALLEL_FILES, NotFound, ObjectStore, PreconditionFailed, check_key
 
 log = logging.getLogger(__name__)
@@ -61,19 +59,37 @@ def has_blob(store: ObjectStore, entry: FileEntry) -> bool:
     return found is not None and found.size == entry.size
 
 
-def publish(store: ObjectStore, address: str, folder: Path, manifest: ArtifactManifest) -> ArtifactManifest:
+def publish(
+    store: ObjectStore,
+    address: str,
+    folder: Path,
+    manifest: ArtifactManifest,
+    *,
+    replaces: ArtifactManifest | None = None,
+) -> ArtifactManifest:
     """Store all files of the folder, then the manifest that names them (its own `files` are replaced).
 
-    Returns the manifest that holds from now on: ours, or the one of another writer who was first.
+    `replaces` is the manifest there, where its files are gone. Returns the manifest that holds from now on: ours, or
+    the one of another writer who was first.
     """
-    files = put_blobs(store, folder, sorted(path for path in folder.rglob("*") if path.is_file()))
-    return publish_manifest(store, address, manifest.model_copy(update={"files": files}))
+
+    def write() -> ArtifactManifest:
+        files = put_blobs(store, folder, sorted(path for path in folder.rglob("*") if path.is_file()))
+        return publish_manifest(store, address, manifest.model_copy(update={"files": files}), replaces=replaces)
+
+    return deletions.guarded(store, write)
 
 
-def publish_manifest(store: ObjectStore, address: str, manifest: ArtifactManifest) -> ArtifactManifest:
+def publish_manifest(
+    store: ObjectStore, address: str, manifest: ArtifactManifest, *, replaces: ArtifactManifest | None = None
+) -> ArtifactManifest:
     """The last step of `publish`, for files that are stored already."""
+    key = manifest_key(address)
+    there = documents.load_versioned(store, key, ArtifactManifest) if replaces else None
+    if there and there[0] != replaces:
+        return _adopt(store, address, manifest)
     try:
-        store.put(manifest_key(address), canonical_json(manifest.document()).encode(), if_absent=True)
+        store.put(key, documents.encode(manifest), if_absent=there is None, if_match=there[1] if there else None)
     except PreconditionFailed:
         return _adopt(store, address, manifest)
     return manifest
@@ -91,22 +107,7 @@ def _adopt(store: ObjectStore, address: str, ours: ArtifactManifest) -> Artifact
 
 def load_manifest(store: ObjectStore, address: str) -> ArtifactManifest | None:
     """The artifact's manifest, or None where nothing was published. Raises IntegrityError for an unreadable one."""
-    key = manifest_key(address)
-    try:
-        return ArtifactManifest.model_validate_json(store.read(key))
-    except NotFound:
-        return None
-    except ValidationError as error:
-        raise unreadable(store, key, error) from error
-
-
-def unreadable(store: ObjectStore, key: str, error: ValidationError) -> IntegrityError:
-    """A stored document that this version does not understand; the message names its first wrong field."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(map(str, first["loc"])) or "the document"
-    return IntegrityError(
-        f"{key} in {store.uri} is not readable: {field}: {first['msg']} (broken, or written by another version)"
-    )
+    return documents.load(store, manifest_key(address), ArtifactManifest)
 
 
 def verify(store: ObjectStore, manifest: ArtifactManifest) -> bool:

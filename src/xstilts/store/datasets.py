@@ -11,20 +11,15 @@ and importing again, also from another machine at the same moment, ends in the s
 import logging
 from contextlib import suppress
 from pathlib import Path
-from typing import TypeVar
-
-from pydantic import ValidationError
 
 from xstilts.api.base import Model
 from xstilts.core.errors import IntegrityError
-from xstilts.core.keys import canonical_json
 from xstilts.core.manifests import DatasetManifest, FileEntry, Split, SplitRef
-from xstilts.store.artifacts import fetch_files, put_blobs, unreadable
+from xstilts.store import deletions, documents
+from xstilts.store.artifacts import fetch_files, put_blobs
 from xstilts.store.port import NotFound, ObjectStore, PreconditionFailed
 
 log = logging.getLogger(__name__)
-
-Document = TypeVar("Document", bound=Model)
 
 
 class _Latest(Model):
@@ -36,10 +31,15 @@ def put_dataset(store: ObjectStore, manifest: DatasetManifest, root: Path) -> Da
 
     Raises IntegrityError if a file is not what the manifest says.
     """
-    _put_files(store, [file for split in manifest.splits for file in split.files], root)
-    for split in manifest.splits:
-        _put(store, f"datasets/{manifest.name}/splits/{split.digest}.json", split)
-    _put(store, _manifest_key(manifest.name, manifest.digest), manifest)
+
+    def write() -> DatasetManifest:
+        _put_files(store, [file for split in manifest.splits for file in split.files], root)
+        for split in manifest.splits:
+            _put(store, f"datasets/{manifest.name}/splits/{split.digest}.json", split)
+        _put(store, _manifest_key(manifest.name, manifest.digest), manifest)
+        return manifest
+
+    deletions.guarded(store, write)
     _point(store, manifest)
     return manifest
 
@@ -47,12 +47,12 @@ def put_dataset(store: ObjectStore, manifest: DatasetManifest, root: Path) -> Da
 def load_dataset(store: ObjectStore, name: str, digest: str | None = None) -> DatasetManifest | None:
     """The import with that digest, by default the latest; None where there is none."""
     if digest is None:
-        pointer = _load(store, _latest_key(name), _Latest)
+        pointer = documents.load(store, _latest_key(name), _Latest)
         if pointer is None:
             return None
         digest = pointer.digest
     key = _manifest_key(name, digest)
-    manifest = _load(store, key, DatasetManifest)
+    manifest = documents.load(store, key, DatasetManifest)
     if manifest and manifest.digest != digest:
         raise IntegrityError(f"{key} in {store.uri} holds an import with digest {manifest.digest}: import it again")
     return manifest
@@ -61,7 +61,7 @@ def load_dataset(store: ObjectStore, name: str, digest: str | None = None) -> Da
 def load_split(store: ObjectStore, ref: SplitRef) -> Split:
     """The split that a stage's config names. Raises NotFound, and IntegrityError if it is another one."""
     key = f"{ref.address}.json"
-    split = _load(store, key, Split)
+    split = documents.load(store, key, Split)
     if split is None:
         raise NotFound(f"{ref} is not in {store.uri}: import data set {ref.dataset!r} into this store")
     if split.digest != ref.digest:
@@ -86,7 +86,7 @@ def _put_files(store: ObjectStore, files: list[FileEntry], root: Path) -> None:
 
 def _put(store: ObjectStore, key: str, document: Model) -> None:
     """Unless it is there; what was damaged is replaced."""
-    data = _encode(document)
+    data = documents.encode(document)
     with suppress(NotFound):
         if store.read(key) == data:
             return
@@ -95,7 +95,7 @@ def _put(store: ObjectStore, key: str, document: Model) -> None:
 
 def _point(store: ObjectStore, manifest: DatasetManifest) -> None:
     """Make the import the latest, unless another import does so at this moment: then that one came after ours."""
-    key, pointer = _latest_key(manifest.name), _encode(_Latest(digest=manifest.digest))
+    key, pointer = _latest_key(manifest.name), documents.encode(_Latest(digest=manifest.digest))
     try:
         try:
             there, etag = store.read_versioned(key)
@@ -106,19 +106,6 @@ def _point(store: ObjectStore, manifest: DatasetManifest) -> None:
                 store.put(key, pointer, if_match=etag)
     except PreconditionFailed:
         log.warning("another import of %s ended at the same moment: %s stays as it made it", manifest.name, key)
-
-
-def _load(store: ObjectStore, key: str, kind: type[Document]) -> Document | None:
-    try:
-        return kind.model_validate_json(store.read(key))
-    except NotFound:
-        return None
-    except ValidationError as error:
-        raise unreadable(store, key, error) from error
-
-
-def _encode(document: Model) -> bytes:
-    return canonical_json(document.document()).encode()
 
 
 def _manifest_key(name: str, digest: str) -> str:

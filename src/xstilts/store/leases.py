@@ -14,13 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from pydantic import ValidationError
-
 from xstilts.api.base import Model
 from xstilts.core.errors import LeaseHeld, XstiltsError
-from xstilts.core.keys import canonical_json
-from xstilts.store.artifacts import unreadable
-from xstilts.store.port import NotFound, ObjectStore, PreconditionFailed
+from xstilts.store import documents
+from xstilts.store.port import ObjectStore, PreconditionFailed
 
 LOOKS = 12
 """How often a waiter looks at a foreign lease during its time to live."""
@@ -43,6 +40,10 @@ class LeaseDocument(Model):
     """Differs with every taking, so that a holder knows its own write again when the answer was lost."""
     renewals: int = 0
     """Counts renewals, so that each changes the ETag."""
+
+
+def lease_key(address: str) -> str:
+    return f"{address}/lease.json"
 
 
 class Seen(NamedTuple):
@@ -143,7 +144,7 @@ def acquire(
 
     Raises LeaseHeld as soon as the holder shows that it lives, or when another is faster.
     """
-    key = f"{address}/lease.json"
+    key = lease_key(address)
     there = _read(store, key)
     if there and there.document.holder is not None:
         there = _outlast(store, key, there, clock=clock, wait=wait)
@@ -160,7 +161,28 @@ def acquire(
 
 def look(store: ObjectStore, address: str) -> Seen | None:
     """The lease of an address as it is now, for those who would rather not start than wait."""
-    return _read(store, f"{address}/lease.json")
+    return _read(store, lease_key(address))
+
+
+def outlast(
+    store: ObjectStore,
+    address: str,
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    wait: Callable[[float], None] = time.sleep,
+) -> None:
+    """Returns when whoever holds the lease now has released it, has lost it to another, or was silent for too long."""
+    key = lease_key(address)
+    first = seen = _read(store, key)
+    since = clock()
+    while first and seen and seen.document.holder is not None and seen.document.epoch == first.document.epoch:
+        ttl = seen.document.ttl_seconds
+        if clock() - since >= ttl:
+            return
+        wait(ttl / LOOKS)
+        before, seen = seen, _read(store, key)
+        if seen and seen.etag != before.etag:
+            since = clock()
 
 
 @contextmanager
@@ -195,7 +217,7 @@ def _outlast(
 
 def _swap(store: ObjectStore, key: str, new: Seen) -> Seen:
     """Write the document over the version `new.etag`. Raises LeaseHeld if another was faster."""
-    data = canonical_json(new.document.document()).encode()
+    data = documents.encode(new.document)
     try:
         return new._replace(etag=store.put(key, data, if_absent=new.etag is None, if_match=new.etag))
     except PreconditionFailed as error:
@@ -206,13 +228,8 @@ def _swap(store: ObjectStore, key: str, new: Seen) -> Seen:
 
 
 def _read(store: ObjectStore, key: str) -> Seen | None:
-    try:
-        data, etag = store.read_versioned(key)
-        return Seen(LeaseDocument.model_validate_json(data), etag)
-    except NotFound:
-        return None
-    except ValidationError as error:
-        raise unreadable(store, key, error) from error
+    found = documents.load_versioned(store, key, LeaseDocument)
+    return Seen(*found) if found else None
 
 
 def _held(key: str, document: LeaseDocument | None) -> LeaseHeld:

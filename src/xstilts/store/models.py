@@ -12,6 +12,7 @@ from pathlib import Path
 from xstilts.core.errors import UserError
 from xstilts.core.keys import model_address
 from xstilts.core.manifests import ArtifactManifest
+from xstilts.store import deletions
 from xstilts.store.artifacts import load_manifest, publish_manifest, put_blobs
 from xstilts.store.hub import hub_errors
 from xstilts.store.open import open_store
@@ -35,11 +36,16 @@ def put_model(store: ObjectStore, folder: Path, *, source: str | None = None) ->
     if not folder.is_dir():
         raise UserError(f"model {str(folder)!r} is no directory")
     names = encoder_files((path.name for path in folder.iterdir() if path.is_file()), source=str(folder))
-    files = put_blobs(store, folder, (folder / name for name in names))
-    model = ArtifactManifest(kind="model", key="", files=files, provenance={"source": source or folder.absolute().name})
-    digest = model.content_digest
-    address = model_address(digest)
-    return load_manifest(store, address) or publish_manifest(store, address, model.model_copy(update={"key": digest}))
+    provenance = {"source": source or folder.absolute().name}
+
+    def write() -> ArtifactManifest:
+        files = put_blobs(store, folder, [folder / name for name in names])
+        model = ArtifactManifest(kind="model", key="", files=files, provenance=provenance)
+        keyed = model.model_copy(update={"key": model.content_digest})
+        address = model_address(keyed.key)
+        return load_manifest(store, address) or publish_manifest(store, address, keyed)
+
+    return deletions.guarded(store, write)
 
 
 def resolve_model(

@@ -1,5 +1,6 @@
 """`Tracker` in memory, for tests and for runs that publish nowhere: the same contract, open to inspection."""
 
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 from xstilts.core.errors import TrackingUnavailable
@@ -19,6 +20,12 @@ class MemoryTracker:
         self.studies: dict[str, StudyRecord] = {}
         self.versions: dict[str, list[CheckpointRef]] = {}
         """Registered model to its versions, the first of which is number 1."""
+        self.aliases: dict[tuple[str, str], int] = {}
+        """By registered model and alias, the number of the version."""
+        self.pinned: set[tuple[str, int]] = set()
+        """Registered model and version."""
+        self.evicted: set[tuple[str, int]] = set()
+        """The same, of versions without weights."""
 
     def check(self) -> None:
         """Memory always answers."""
@@ -50,6 +57,19 @@ class MemoryTracker:
             metrics={**before.metrics, **record.metrics},
         )
         return f"study-{record.study}"
+
+    def kept_stages(self) -> dict[str, str]:
+        named = {(model, number): f"alias {alias} of {model}" for (model, alias), number in self.aliases.items()}
+        named |= {place: f"pin of {place[0]}" for place in self.pinned}
+        return {ref.stage_key: named[place] for place, ref in self._numbered() if place in named}
+
+    def set_evicted(self, stage_keys: Collection[str], *, evicted: bool) -> None:
+        places = {place for place, ref in self._numbered() if ref.stage_key in stage_keys}
+        self.evicted = self.evicted | places if evicted else self.evicted - places
+
+    def _numbered(self) -> Iterator[tuple[tuple[str, int], CheckpointRef]]:
+        for model, versions in self.versions.items():
+            yield from (((model, number), ref) for number, ref in enumerate(versions, 1))
 
     def _require(self, refs: set[CheckpointRef]) -> None:
         published = {CheckpointRef(s.key, c.name) for s in self.stages.values() for c in s.checkpoints}

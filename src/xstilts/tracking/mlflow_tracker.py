@@ -9,7 +9,7 @@ a study's and its trials' runs in the tracker's own experiment.
 
 import hashlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +55,13 @@ class MlflowTracker:
     def publish_study(self, record: StudyRecord) -> str:
         digest = _content_digest(record.artifacts)
         return self._connection.converge(lambda calls: self._study_pass(calls, record, digest))
+
+    def kept_stages(self) -> dict[str, str]:
+        return self._connection.converge(registry.kept_stages)
+
+    def set_evicted(self, stage_keys: Collection[str], *, evicted: bool) -> None:
+        if stage_keys:
+            self._connection.converge(lambda calls: registry.set_evicted(calls, stage_keys, evicted=evicted))
 
     def _check_pass(self, calls: Calls, since: int) -> None:
         calls.last = "GET /version"

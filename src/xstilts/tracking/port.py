@@ -4,7 +4,7 @@ Every call is an upsert by key. It may be repeated, interrupted anywhere and rep
 once, and leaves one run, one LoggedModel a checkpoint and one registered version a checkpoint.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -50,4 +50,12 @@ class Tracker(Protocol):
 
     def publish_study(self, record: StudyRecord) -> str:
         """Bring the study's run and its artifacts into place, and return its id."""
+        ...
+
+    def kept_stages(self) -> Mapping[str, str]:
+        """Keys of the stages whose weights a person wants, and why: a version of theirs has an alias, or a pin."""
+        ...
+
+    def set_evicted(self, stage_keys: Collection[str], *, evicted: bool) -> None:
+        """Mark all versions of the stages' checkpoints as evicted, or take the mark away."""
         ...

@@ -5,7 +5,7 @@ to the stage's run and a version to a LoggedModel: what belongs to something tha
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from xstilts.core.errors import TrackingUnavailable
@@ -15,6 +15,12 @@ from xstilts.tracking.runs import cut, equals
 
 CHECKPOINT = "xstilts.checkpoint"
 MODEL_ID = "xstilts.model_id"
+STAGE_KEY = "xstilts.stage_key"
+EVICTED = "evicted"
+"""Tag of versions whose weights are gone."""
+PIN = "pin"
+"""Tag that people set, to any value, on versions whose weights are to stay."""
+VERSIONS_A_PAGE = 1000
 IS_EXTERNAL = "mlflow.model.isExternal"
 """MLflow's own mark, as `mlflow.create_external_model` sets it, of models whose weights lie elsewhere."""
 
@@ -71,6 +77,43 @@ def ensure_versions(calls: Calls, record: StageRecord, models: Mapping[str, Any]
         created = _create_version(calls, name, record, checkpoint, models[checkpoint.name])
         versions[checkpoint.name] = int(created.version)
     return versions
+
+
+def kept_stages(calls: Calls) -> dict[str, str]:
+    """Stage key to the alias or the pin of one of its versions, in any registered model."""
+    kept = {}
+    for version in _our_versions(calls):
+        if reason := kept_for(version):
+            kept[version.tags[STAGE_KEY]] = reason
+    return kept
+
+
+def kept_for(version: Any) -> str | None:
+    """Why a person wants the version."""
+    if version.aliases:
+        return f"alias {version.aliases[0]} of {version.name}"
+    return f"pin of {version.name} version {version.version}" if PIN in version.tags else None
+
+
+def set_evicted(calls: Calls, stage_keys: Collection[str], *, evicted: bool) -> None:
+    """Sets or deletes the tag of all versions of the stages, in any registered model."""
+    for version in _our_versions(calls):
+        if version.tags[STAGE_KEY] in stage_keys and (EVICTED in version.tags) != evicted:
+            if evicted:
+                calls.set_model_version_tag(version.name, version.version, EVICTED, "true")
+            else:
+                calls.delete_model_version_tag(version.name, version.version, EVICTED)
+
+
+def _our_versions(calls: Calls) -> list[Any]:
+    """All versions of checkpoints of stages."""
+    found, token, ours = [], None, f"tags.`{STAGE_KEY}` LIKE '%'"
+    while True:
+        page = calls.search_model_versions(ours, max_results=VERSIONS_A_PAGE, page_token=token)
+        found += page
+        token = page.token
+        if not token:
+            return found
 
 
 def registered_name(name: str) -> str:
@@ -130,7 +173,7 @@ def _versions_of_stage(calls: Calls, name: str, stage_key: str) -> list[Any]:
 
 def _tags(record: StageRecord, checkpoint: Checkpoint) -> dict[str, str]:
     return {
-        "xstilts.stage_key": record.key,
+        STAGE_KEY: record.key,
         "xstilts.stage_kind": record.kind,
         CHECKPOINT: checkpoint.name,
         "xstilts.step": str(checkpoint.step),
