@@ -1,8 +1,9 @@
-"""From what is done of a plan to its tables, its report, and the runs of its trials and of the study in MLflow."""
+"""From what is done of a plan to its tables, its report, the runs of its trials and of the study in MLflow, and what is
+kept of its checkpoints."""
 
 import hashlib
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from xstilts.core.missing import Done
 from xstilts.core.plan import Plan, Trial
 from xstilts.core.results import EvaluationFacts
 from xstilts.store.port import ObjectStore
+from xstilts.store.retention import Retained, retain
+from xstilts.store.studies import mark_finished
 from xstilts.tracking import StudyRecord, Tracker, TrialRecord
 
 
@@ -110,3 +113,18 @@ def publish_once(store: ObjectStore, tracker: Tracker, found: Iterable[TrialReco
             continue
         run = tracker.publish_trial(record) if isinstance(record, TrialRecord) else tracker.publish_study(record)
         store.put(key, canonical_json({"runId": run}).encode())
+
+
+def let_go(
+    study: Study, store: ObjectStore, tracker: Tracker, planned: Plan, done: Done, *, failed: Collection[str]
+) -> Retained:
+    """Once all trials have ended: the study protects no more than it keeps, and evicts what it does not keep.
+
+    `failed` are names of trials. A study that was given up before its end needs its weights to go on.
+    """
+    ended = [trial for trial in planned.trials if trial.name in failed or done.published.issuperset(trial.stages)]
+    if len(ended) < len(planned.trials):
+        return Retained()
+    checkpoints = study.spec.retention.checkpoints
+    mark_finished(store, planned, checkpoints=checkpoints)
+    return retain(store, tracker, planned, done, checkpoints=checkpoints)

@@ -141,13 +141,15 @@ def verify(
     study = load_study(file)
     store = acceptance.store_of(study.spec.store)
     planned = acceptance.load_plan(store, study.metadata.name)
-    manifests = acceptance.observe(planned, store, server=_server(study)).manifests
+    done = acceptance.observe(planned, store, server=_server(study))
     folder = _report_folder(study, out)
-    found = verification.verify(planned, manifests, store, report=folder, weights=weights)
+    found = verification.verify(planned, done.manifests, store, report=folder, weights=weights, evicted=done.evicted)
     table = folder / "verification.csv"
     table.write_text(verification.verification_csv(found), encoding="utf-8")
     console = _console()
     console.print(show.verification(found))
+    if found.evicted:
+        console.print(f"Evicted, so not read: the weights of {len(found.evicted)} stages")
     console.print(f"Each number with its run, data digest and code version: {table}")
     if found.problems:
         raise IntegrityError(show.problems(found))

@@ -25,9 +25,9 @@ from xstilts.core.errors import ExitCode, LeaseHeld, UserError, XstiltsError
 from xstilts.core.plan import Plan, PlannedStage
 from xstilts.core.results import EvaluationFacts, Outcome
 from xstilts.engines import jobs
-from xstilts.stages.publication import publish, receipt_key
+from xstilts.stages.publication import is_published, publish
 from xstilts.stages.runner import seconds
-from xstilts.store import artifacts, leases
+from xstilts.store import artifacts, evictions, leases, studies
 from xstilts.store.port import NotFound, ObjectStore
 from xstilts.store.preflight import preflight
 from xstilts.tracking import Tracker, open_tracker
@@ -97,21 +97,22 @@ class Clerk:
     def recall(self, study: Study, digest: str) -> Accepted:
         """The plan that was frozen, and what is there of it now."""
         store = store_of(study.spec.store)
+        studies.reopen(store, study.metadata.name)
         return self._accepted(study, store, self.plan(study, digest))
 
     def _accepted(self, study: Study, store: ObjectStore, plan: Plan) -> Accepted:
         self._keep(study, plan)
         done = acceptance.observe(plan, store, server=_tracker(study).identity)
-        known = dict.fromkeys(plan.stages, Known.ABSENT)
-        known |= dict.fromkeys(done.manifests, Known.UNPUBLISHED) | dict.fromkeys(done.published, Known.DONE)
-        return Accepted(outline(plan, uri=f"{store.uri}/{acceptance.plan_key(plan.study, plan.digest)}"), known)
+        known = dict.fromkeys(plan.stages, Known.UNPUBLISHED)
+        known |= dict.fromkeys(done.settled(plan), Known.DONE) | dict.fromkeys(done.to_run(plan), Known.ABSENT)
+        return Accepted(outline(plan, uri=f"{store.uri}/{studies.plan_key(plan.study, plan.digest)}"), known)
 
     def changed(self, study: Study) -> bool:
         """Whether a Study would have anything to run now: other data, model, settings or code than before."""
         store = store_of(study.spec.store)
         plan = planner.plan(study, acceptance.resolve_world(study, store))
         done = acceptance.observe(plan, store, server=_tracker(study).identity)
-        return not done.published.issuperset(plan.stages)
+        return not done.settled(plan).issuperset(plan.stages)
 
     # ---- stages
 
@@ -119,8 +120,9 @@ class Clerk:
         """The manifest of the stage's Job, unless there is nothing to run, or somebody else is at it."""
         store, plan = store_of(study.spec.store), self.plan(study, digest)
         stage = plan.stages[start.address]
+        studies.reopen(store, plan.study)
         manifest = artifacts.load_manifest(store, stage.address)
-        if manifest and artifacts.verify(store, manifest):
+        if manifest and artifacts.verify(store, manifest) and not evictions.load(store, stage.address):
             return self._shown(study, store, plan, stage)
         if claim := self._claim(store, stage.address):
             return claim
@@ -141,11 +143,11 @@ class Clerk:
 
     def _shown(self, study: Study, store: ObjectStore, plan: Plan, stage: PlannedStage) -> Known | Claim:
         tracker, publication = _tracker(study), publication_of(plan, stage)
-        if store.head(receipt_key(stage.address, server=tracker.identity, publication=publication)):
-            return Known.DONE
         manifest = artifacts.load_manifest(store, stage.address)
         if manifest is None:
             return Known.ABSENT
+        if is_published(store, manifest, server=tracker.identity, publication=publication):
+            return Known.DONE
         try:
             with leases.hold(store, stage.address, holder="xstilts operator", ttl_seconds=seconds("LEASE", 30.0)):
                 publish(store, tracker, manifest, publication)
@@ -209,6 +211,7 @@ class Clerk:
                 if path.is_file():
                     store.upload(f"studies/{plan.study}/report/{path.relative_to(folder)}", path)
             conclusion.publish_once(store, tracker, conclusion.records(plan, done, reasons, Path(folder)))
+        conclusion.let_go(study, store, tracker, plan, done, failed=reasons)
         return Conclusion(
             best=tuple(best_scores(finished.results)),
             curves=tuple(curve_fits(finished.results)),

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from xstilts import acceptance
 from xstilts.api.study import Study
-from xstilts.conclusion import Finished, receipt, records, write_results
+from xstilts.conclusion import Finished, let_go, receipt, records, write_results
 from xstilts.core.errors import ExitCode, IntegrityError, PermanentError
 from xstilts.core.keys import canonical_json
 from xstilts.core.missing import Done
@@ -19,8 +19,7 @@ from xstilts.engines.schedule import Schedule, State
 from xstilts.store.artifacts import load_manifest
 from xstilts.store.port import ObjectStore
 from xstilts.store.preflight import preflight
-from xstilts.store.retention import Retained, retain
-from xstilts.store.studies import mark_finished
+from xstilts.store.retention import Retained
 from xstilts.tracking import StudyRecord, Tracker, TrialRecord, open_tracker
 
 
@@ -61,11 +60,7 @@ def run_study(study: Study, folder: Path, *, listener: StudyListener) -> Finishe
     failures = {trial.name: schedule.reason(trial) for trial in schedule.trials(State.FAILED)}
     finished = write_results(study, planned, done, folder, failures=failures)
     _publish(engine, store, tracker, records(planned, done, failures, folder))
-    if len(schedule.trials(State.SUCCEEDED)) + len(failures) < len(planned.trials):
-        return finished  # given up: what it needs to go on stays
-    checkpoints = study.spec.retention.checkpoints
-    mark_finished(store, planned, checkpoints=checkpoints)
-    retained = retain(store, tracker, planned, done, checkpoints=checkpoints)
+    retained = let_go(study, store, tracker, planned, done, failed=failures)
     return replace(finished, closing_lines=[*finished.closing_lines, *_told(retained)])
 
 

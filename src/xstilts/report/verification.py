@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -76,6 +76,8 @@ class Verification:
     numbers: tuple[Number, ...]
     problems: tuple[str, ...]
     """What does not agree, a sentence each; empty if all is well."""
+    evicted: tuple[str, ...] = ()
+    """Stages whose weights were to be read and are evicted, which is no problem."""
 
 
 def verify(
@@ -85,14 +87,15 @@ def verify(
     *,
     report: Path | None = None,
     weights: bool = False,
+    evicted: Collection[str] = (),
 ) -> Verification:
     """Checks all that is done of a plan; `manifests` are by address.
 
     `report` is a folder that `write_report` wrote, whose numbers are compared too. `weights` also reads every file of
-    every other stage, checkpoints among them, against its digest.
+    every other stage, checkpoints among them, against its digest; `evicted` are those that have no files any more.
     """
     with tempfile.TemporaryDirectory(prefix="verify-") as folder:
-        work = _Verification(plan, manifests, store, Path(folder))
+        work = _Verification(plan, manifests, store, Path(folder), evicted)
         return work.run(report, weights=weights)
 
 
@@ -110,6 +113,7 @@ class _Verification:
     manifests: Mapping[str, ArtifactManifest]
     store: ObjectStore
     folder: Path
+    evicted: Collection[str] = ()
     problems: list[str] = field(default_factory=list)
     golds: dict[str, list[tuple[str, Any]]] = field(default_factory=dict)
     """Ids and gold by the address of a split."""
@@ -117,7 +121,7 @@ class _Verification:
     def run(self, report: Path | None, *, weights: bool) -> Verification:
         for address, manifest in self._stages():
             self._check_key(address, manifest)
-            if weights and manifest.kind != "evaluation":
+            if weights and manifest.kind != "evaluation" and address not in self.evicted:
                 self._fetch(address, manifest)
         reported, again = dict[str, EvaluationFacts](), dict[str, EvaluationFacts]()
         for address, manifest in self._stages():
@@ -128,7 +132,8 @@ class _Verification:
         numbers = tuple(self._numbers(results, recomputed))
         if report:
             self._check_report(report, recomputed)
-        return Verification(numbers=numbers, problems=tuple(self.problems))
+        unread = tuple(address for address, _ in self._stages() if weights and address in self.evicted)
+        return Verification(numbers=numbers, problems=tuple(self.problems), evicted=unread)
 
     def _stages(self) -> Iterator[tuple[str, ArtifactManifest]]:
         return ((address, self.manifests[address]) for address in self.plan.stages if address in self.manifests)

@@ -32,6 +32,15 @@ def receipt_key(address: str, *, server: str, publication: Publication) -> str:
     return f"{address}/receipts/{digest([server, publication.document()])}.json"
 
 
+def is_published(store: ObjectStore, manifest: ArtifactManifest, *, server: str, publication: Publication) -> bool:
+    """Whether the receipt is there, and the server does not call the weights evicted that are back."""
+    address = stage_address(manifest.kind, manifest.key)
+    if not store.head(receipt_key(address, server=server, publication=publication)):
+        return False
+    eviction = evictions.load(store, address)
+    return eviction is None or eviction.concerns(manifest)
+
+
 def publish(store: ObjectStore, tracker: Tracker, manifest: ArtifactManifest, publication: Publication) -> None:
     """Brings the stage's run, LoggedModels, versions and scores into place, then leaves the receipt. Idempotent.
 

@@ -29,7 +29,7 @@ from xstilts.core.results import Outcome, Publication
 from xstilts.stages import VERSIONS
 from xstilts.stages.bench import Bench, Progress
 from xstilts.stages.log_tail import kept_log
-from xstilts.stages.publication import publish, receipt_key
+from xstilts.stages.publication import is_published, publish
 from xstilts.store import artifacts, evictions, leases
 from xstilts.store.leases import Lease
 from xstilts.store.port import ObjectStore
@@ -152,12 +152,11 @@ class StageRunner:
     def _is_done(self, request: StageRequest) -> bool:
         """Whether nothing is left to do."""
         manifest = artifacts.load_manifest(self.store, request.address)
-        receipt = receipt_key(request.address, server=self.tracker.identity, publication=request.publication)
-        if manifest is None or not self.store.head(receipt):
+        shown, server = request.publication, self.tracker.identity
+        if manifest is None or not is_published(self.store, manifest, server=server, publication=shown):
             return False
-        eviction = evictions.load(self.store, request.address)
-        if eviction:
-            return eviction.concerns(manifest) and not request.rebuild
+        if evictions.load(self.store, request.address):
+            return not request.rebuild
         return artifacts.verify(self.store, manifest)
 
     def _usable(self, request: StageRequest) -> ArtifactManifest | None:
