@@ -199,6 +199,8 @@ def test_whatever_happens_to_operator_and_api_server_every_stage_runs_once(
                     proxy.cut_watches()
                 if len(fate.kills) == KILLS // 2:
                     place.control_plane.restart_api_server(by=signal.SIGKILL)
+                if len(fate.kills) % 7 == 0:  # another one, which has to wait for the lease
+                    operator.options = {"--identity": f"operator-{len(fate.kills)}"}
                 operator.start()
                 fate.rearm()
         proxy.policy = None
