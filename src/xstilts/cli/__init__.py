@@ -2,12 +2,13 @@
 
 import logging
 import sys
+from collections.abc import Callable
 
 import typer
 from rich.console import Console
 
 from xstilts.api.load import InvalidDocument
-from xstilts.cli import data, export, model, operator, study
+from xstilts.cli import cluster, data, export, model, operator, study
 from xstilts.core.errors import ExitCode, XstiltsError
 
 app = typer.Typer(
@@ -16,9 +17,21 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-for command in (study.init, study.validate, study.plan, study.run, study.status, study.report, study.verify):
+COMMANDS: tuple[Callable[..., None], ...] = (
+    study.init,
+    study.validate,
+    study.plan,
+    study.run,
+    cluster.apply,
+    study.status,
+    cluster.logs,
+    cluster.cancel,
+    study.report,
+    study.verify,
+    operator.operator,
+)
+for command in COMMANDS:
     app.command()(command)
-app.command()(operator.operator)
 app.add_typer(data.app, name="data")
 app.add_typer(export.app, name="export")
 app.add_typer(model.app, name="model")

@@ -5,21 +5,20 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from xstilts import acceptance
 from xstilts.api.access import EngineType
 from xstilts.api.load import load_study
 from xstilts.api.study import Study
+from xstilts.cli import terminal
+from xstilts.cli.cluster import ContextOption, NamespaceOption, connected
 from xstilts.core import planner
-from xstilts.core.errors import IntegrityError, PermanentError, UserError
+from xstilts.core.errors import ExitCode, IntegrityError, PermanentError, UserError
 
 StudyFile = Annotated[Path, typer.Argument(help="The study's YAML file.")]
 ReportFolder = Annotated[Path | None, typer.Option("--out", help="Folder for the report; reports/<study> by default.")]
 
 INTERRUPTED = 128 + signal.SIGINT
-LOG_WIDTH = 120
-"""Columns where the output is no terminal."""
 
 TEMPLATE = """\
 # How does the size of English intermediate data change zero-shot accuracy?
@@ -54,14 +53,14 @@ def init(
         raise UserError(f"{file} exists already; choose another file")
     file.write_text(TEMPLATE.format(name=name), encoding="utf-8")
     load_study(file)
-    _console().print(f"{file} written. Next: xstilts data import, then xstilts plan {file}")
+    terminal.console().print(f"{file} written. Next: xstilts data import, then xstilts plan {file}")
 
 
 def validate(file: StudyFile) -> None:
     """Check a study without touching anything."""
     study = load_study(file)
     planned = planner.plan(study, acceptance.provisional_world(study, acceptance.store_of(study.spec.store)))
-    _console().print(f"{file}: valid, {len(planned.trials)} trials")
+    terminal.console().print(f"{file}: valid, {len(planned.trials)} trials")
 
 
 def plan(
@@ -77,7 +76,7 @@ def plan(
     store = acceptance.store_of(study.spec.store)
     world = acceptance.provisional_world(study, store)
     planned = planner.plan(study, world)
-    _console().print(
+    terminal.console().print(
         show.plan(planned, world, acceptance.observe(planned, store, server=_server(study)), tokens_per_second)
     )
 
@@ -90,7 +89,7 @@ def run(file: StudyFile, out: ReportFolder = None) -> None:
     study = load_study(file)
     if study.spec.engine.type not in {None, EngineType.LOCAL}:
         raise UserError(f"spec.engine.type: {study.spec.engine.type} needs a cluster; write Local to run it here")
-    console = _console()
+    console = terminal.console()
     try:
         finished = run_study(study, _report_folder(study, out), listener=show.Live(console))
     except KeyboardInterrupt:
@@ -103,14 +102,49 @@ def run(file: StudyFile, out: ReportFolder = None) -> None:
         raise PermanentError(show.failures(finished.failures))
 
 
-def status(file: StudyFile) -> None:
-    """Say how far a study is, from what the store holds."""
+def status(
+    study: Annotated[str, typer.Argument(help="The study's YAML file, or the name of a Study in the cluster.")],
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", "-w", help="Show changes until it ends; the exit code is 0 if it succeeded.")
+    ] = False,
+) -> None:
+    """Say how far a study is, in its store or in the cluster.
+
+    For a file, what the store holds of it; for a name, what the operator says of the Study, its trials and the stages
+    that are at work.
+    """
+    if not _is_file(study):
+        _status_in_cluster(study, namespace, context, watch)
+    elif watch or namespace or context:
+        raise UserError(f"{study} is a file: --watch, --namespace and --context go with the name of a Study")
+    else:
+        _status_in_store(Path(study))
+
+
+def _is_file(text: str) -> bool:
+    return Path(text).is_file() or Path(text).suffix in {".yaml", ".yml", ".json"} or "/" in text
+
+
+def _status_in_cluster(name: str, namespace: str | None, context: str | None, watch: bool) -> None:
+    from xstilts.cli import cluster_status
+
+    cluster = connected(context)
+    place = namespace or cluster.namespace
+    if not watch:
+        cluster_status.show(cluster, place, name, terminal.console())
+    elif not cluster_status.watch(cluster, place, name, terminal.console()):
+        raise typer.Exit(ExitCode.FAILED)
+
+
+def _status_in_store(file: Path) -> None:
     from xstilts.cli import show
 
     study = load_study(file)
     store = acceptance.store_of(study.spec.store)
     planned = acceptance.load_plan(store, study.metadata.name)
-    _console().print(show.status(planned, acceptance.observe(planned, store, server=_server(study)), store))
+    terminal.console().print(show.status(planned, acceptance.observe(planned, store, server=_server(study)), store))
 
 
 def report(file: StudyFile, out: ReportFolder = None) -> None:
@@ -123,7 +157,7 @@ def report(file: StudyFile, out: ReportFolder = None) -> None:
     planned = acceptance.load_plan(store, study.metadata.name)
     done = acceptance.observe(planned, store, server=_server(study))
     finished = write_results(study, planned, done, _report_folder(study, out))
-    console = _console()
+    console = terminal.console()
     console.print(show.results(finished.results))
     for line in finished.closing_lines:
         console.print(line)
@@ -146,7 +180,7 @@ def verify(
     found = verification.verify(planned, done.manifests, store, report=folder, weights=weights, evicted=done.evicted)
     table = folder / "verification.csv"
     table.write_text(verification.verification_csv(found), encoding="utf-8")
-    console = _console()
+    console = terminal.console()
     console.print(show.verification(found))
     if found.evicted:
         console.print(f"Evicted, so not read: the weights of {len(found.evicted)} stages")
@@ -163,8 +197,3 @@ def _server(study: Study) -> str:
 
 def _report_folder(study: Study, out: Path | None) -> Path:
     return out or Path("reports") / study.metadata.name
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=LOG_WIDTH)

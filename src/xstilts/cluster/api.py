@@ -5,6 +5,7 @@ and hundreds of megabytes.
 """
 
 import json
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from xstilts.cluster.answers import Refusal, Request, refused, unanswered
 from xstilts.cluster.errors import ClusterUnavailable, Conflict, Invalid, NotFound
 from xstilts.cluster.port import PODS, Object, Propagation, Resource
 from xstilts.core.errors import XstiltsError
+
+log = logging.getLogger(__name__)
 
 PAGE = 500
 CONNECT_TIMEOUT = 5.0
@@ -246,6 +249,8 @@ class ApiCluster:
         self._answered(request.verb, request.resource.plural, response.status)
         if not 200 <= response.status < 300:
             raise self._refused(request, response)
+        for warning in response.headers.getlist("Warning"):
+            log.warning("%s: %s", request, warning.removeprefix("299 - ").strip('"'))
         return response
 
     def _refused(self, request: Request, response: urllib3.BaseHTTPResponse) -> XstiltsError:
