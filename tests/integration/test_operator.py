@@ -213,7 +213,7 @@ def test_whatever_happens_to_operator_and_api_server_every_stage_runs_once(
             assert len(place.trials(name)) == 2
 
 
-def test_evicted_stages_go_on_schedules_make_studies_and_what_diverges_fails_its_trials(
+def test_an_evicted_stage_goes_on_in_a_new_pod_and_one_that_diverges_fails_its_trials(
     place: Place, operator: OperatorProcess
 ) -> None:
     slow: dict[str, Any] = {"recipes": [], "sizes": ["0"], "targets": [{"name": "xsid", "languages": ["de"]}]}
@@ -226,22 +226,6 @@ def test_evicted_stages_go_on_schedules_make_studies_and_what_diverges_fails_its
         (trial,) = place.trials("evicted")
         training = next(s for s in trial["status"]["stages"] if s["name"] == "target-training/xsid")
         assert training["attempts"] == {"failures": 0, "preemptions": 1}
-
-        template = {"spec": place.study("unused", suspend=True, **slow)["spec"]}
-        every_minute = {"schedule": "* * * * *", "concurrencyPolicy": "Forbid", "studyTemplate": template}
-        place.apply(
-            {
-                "apiVersion": "xstilts.dev/v1alpha1",
-                "kind": "StudySchedule",
-                "metadata": {"name": "minutely", "namespace": place.namespace},
-                "spec": every_minute,
-            }
-        )
-        eventually(lambda: place.get("studyschedule", "minutely").get("status", {}).get("active"), what=operator.said)
-        (scheduled,) = place.get("studyschedule", "minutely")["status"]["active"]
-        assert scheduled.startswith("minutely-")
-        eventually(lambda: place.condition(scheduled, "Suspended") == ("True", "Suspended"), what=operator.said)
-        place.kubectl("delete", "studyschedule", "minutely", "--wait=false")
 
         broken = {"target": {"learningRate": "1000000", "epochs": "50", "batchSize": 8, "maxGradNorm": "1000000"}}
         place.apply(place.study("broken", training=broken, **slow))
