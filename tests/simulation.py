@@ -154,6 +154,10 @@ class Simulation:
 
     def preempt(self, job: Object, number: int) -> None:
         """A pod of the Job was evicted, and another takes its place."""
+        evicted = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
+        self.end_pod(job, number, {"exitCode": 137}, evicted)
+
+    def end_pod(self, job: Object, number: int, terminated: Object, conditions: list[Object] | None = None) -> None:
         self.cluster.create(
             PODS,
             {
@@ -167,8 +171,8 @@ class Simulation:
         )
         status = {
             "phase": "Failed",
-            "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}],
-            "containerStatuses": [{"name": "stage", "state": {"terminated": {"exitCode": 137}}}],
+            "conditions": conditions or [],
+            "containerStatuses": [{"name": "stage", "state": {"terminated": terminated}}],
         }
         self.cluster.patch(
             PODS, NAMESPACE, f"{job['metadata']['name']}-{number}", {"status": status}, subresource="status"

@@ -288,6 +288,21 @@ def test_preemptions_have_a_budget_of_their_own(world):
     assert not world.jobs()
 
 
+def test_a_kill_for_memory_ends_the_job_at_once_and_a_hopeless_exit_code_waits_for_the_stages_own_words(world):
+    world.apply(study_document(recipes=[], sizes=["0"], seeds=[1], targets=[{"name": "xnli"}]))
+    world.settle()
+    (job,) = world.jobs()
+    world.end_pod(job, 0, {"exitCode": int(ExitCode.DIVERGED)})
+    world.settle()
+    assert world.condition("Succeeded")[0] == "Unknown", "the Job has not failed yet"
+    world.end_pod(job, 1, {"exitCode": 137, "reason": "OOMKilled"})
+    world.settle()
+    assert world.condition("Succeeded") == ("False", "TooManyFailedTrials")
+    assert not world.jobs()
+    message = next(c["message"] for c in world.study()["status"]["conditions"] if c["type"] == "Succeeded")
+    assert "limits.memory" in message
+
+
 # ---- limits
 
 

@@ -13,7 +13,7 @@ from xstilts.cluster.port import JOBS, PODS, STUDIES, TRAIN_JOBS, TRIALS, Object
 from xstilts.controller.objects import Key, is_newer, job_of_pod, key_of, study_view, trial_view
 from xstilts.controller.shares import fair_shares
 from xstilts.controller.views import Diagnosis, Endings, Facts, Observed, StudyView, TrialView
-from xstilts.core.attempts import Cause
+from xstilts.core.attempts import HOPELESS, Cause
 from xstilts.engines.endings import PodEnding, ending, obstacle
 from xstilts.engines.jobs import job_name, store_identity
 from xstilts.engines.workloads import Workload, workload
@@ -198,7 +198,8 @@ class State:
     def _endings(self, job: Workload) -> Endings:
         ends = self._pods.get(Key(job.namespace, job.name), {}).values()
         over = [end for end in ends if isinstance(end, PodEnding)]
-        hopeless = next((end for end in over if end.cause is Cause.HOPELESS), None)
+        unseen = (end for end in over if end.cause is Cause.HOPELESS and end.exit_code not in HOPELESS)
+        hopeless = next(unseen, None)  # for the others the Job itself fails, and the stage has said why
         return Endings(
             failures=sum(end.cause is Cause.RETRYABLE for end in over),
             preemptions=sum(end.cause is Cause.PREEMPTED for end in over),
