@@ -5,7 +5,7 @@ to the stage's run and a version to a LoggedModel: what belongs to something tha
 """
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from xstilts.core.errors import TrackingUnavailable
@@ -20,7 +20,7 @@ EVICTED = "evicted"
 """Tag of versions whose weights are gone."""
 PIN = "pin"
 """Tag that people set, to any value, on versions whose weights are to stay."""
-VERSIONS_A_PAGE = 1000
+A_PAGE = 1000
 IS_EXTERNAL = "mlflow.model.isExternal"
 """MLflow's own mark, as `mlflow.create_external_model` sets it, of models whose weights lie elsewhere."""
 
@@ -81,17 +81,18 @@ def ensure_versions(calls: Calls, record: StageRecord, models: Mapping[str, Any]
 
 def kept_stages(calls: Calls) -> dict[str, str]:
     """Stage key to the alias or the pin of one of its versions, in any registered model."""
-    kept = {}
-    for version in _our_versions(calls):
-        if reason := kept_for(version):
-            kept[version.tags[STAGE_KEY]] = reason
-    return kept
+    wanted = wanted_versions(calls)
+    return {version.tags[STAGE_KEY]: reason for version, reason in wanted if reason}
 
 
-def kept_for(version: Any) -> str | None:
-    """Why a person wants the version."""
-    if version.aliases:
-        return f"alias {version.aliases[0]} of {version.name}"
+def wanted_versions(calls: Calls) -> list[tuple[Any, str | None]]:
+    """All versions of checkpoints of stages, each with what keeps it: an alias, a pin, or None."""
+    versions = _our_versions(calls)
+    aliases = _aliases(calls)  # a search for versions does not tell them
+    return [(version, aliases.get((version.name, int(version.version))) or _pin(version)) for version in versions]
+
+
+def _pin(version: Any) -> str | None:
     return f"pin of {version.name} version {version.version}" if PIN in version.tags else None
 
 
@@ -106,10 +107,24 @@ def set_evicted(calls: Calls, stage_keys: Collection[str], *, evicted: bool) -> 
 
 
 def _our_versions(calls: Calls) -> list[Any]:
-    """All versions of checkpoints of stages."""
-    found, token, ours = [], None, f"tags.`{STAGE_KEY}` LIKE '%'"
+    ours = f"tags.`{STAGE_KEY}` LIKE '%'"
+    return _pages(lambda token: calls.search_model_versions(ours, max_results=A_PAGE, page_token=token))
+
+
+def _aliases(calls: Calls) -> dict[tuple[str, int], str]:
+    """Registered model and version to an alias."""
+    models = _pages(lambda token: calls.search_registered_models(max_results=A_PAGE, page_token=token))
+    return {
+        (model.name, int(version)): f"alias {alias} of {model.name}"
+        for model in models
+        for alias, version in model.aliases.items()
+    }
+
+
+def _pages(search: Callable[[str | None], Any]) -> list[Any]:
+    found, token = [], None
     while True:
-        page = calls.search_model_versions(ours, max_results=VERSIONS_A_PAGE, page_token=token)
+        page = search(token)
         found += page
         token = page.token
         if not token:
