@@ -16,7 +16,7 @@ from pathlib import Path
 
 from cluster.s3 import free_port
 
-READY_SECONDS = 120
+READY_SECONDS = 240
 """Its modules take most of a minute to import on a busy machine."""
 
 

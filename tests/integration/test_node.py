@@ -253,8 +253,9 @@ def test_nothing_is_left_of_a_deleted_job(control_plane: ControlPlane, jobs: Job
     for name in ("running", "pending"):
         jobs.create(*SLEEP, name=name, terminationGracePeriodSeconds=0)
     started(node)
-    for name in ("running", "pending"):
+    for name in ("pending", "running"):  # in this order, or the second would get the room of the first
         jobs.api.delete(jobs.path(name), propagationPolicy="Background")
+        assert eventually(lambda name=name: not [pod for pod in jobs.pods() if name in pod["metadata"]["name"]])
     assert eventually(lambda: jobs.pods() == [])
     assert len(node.executions) == 1
     with pytest.raises(Refused, match="not found"):

@@ -120,8 +120,8 @@ CASES = [
         "exact_match",
         files={"train:en": "dev.json"},
         wanted=lambda e: len(e.parse) > 4,  # not an intent alone
-        steps=400,
-        learning_rate="0.005",
+        steps=800,
+        learning_rate="0.002",
     ),
     Case("xnli", "noncommercial/xnli/xtreme_format", TaskKind.CLASSIFICATION, "accuracy", split="dev:en"),
     Case("commonsenseqa", "commonsenseqa", TaskKind.MULTIPLE_CHOICE, "accuracy"),
