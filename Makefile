@@ -8,7 +8,7 @@ XSTILTS_DATA ?= ../shared/data
 export XSTILTS_DATA
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-real test check lint types fmt compile docs crds requirements bench-local bench-training bench-evaluation bench-memory clean
+.PHONY: help setup demo demo-real test check lint types fmt compile docs crds requirements bench-local bench-training bench-evaluation bench-operator bench-memory clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -72,6 +72,9 @@ bench-training: $(STAMP) ## Examples a second of training, against transformers'
 
 bench-evaluation: $(STAMP) ## Sentences and tokens a second of evaluation, against Trainer.predict, generate and faiss
 	$(BIN)/python -m benchmarks.evaluation
+
+bench-operator: $(STAMP) ## Reaction, requests, memory and restart of the operator with 1,000 Studies and 10,000 Trials
+	$(BIN)/python -m benchmarks.operators
 
 bench-memory: $(STAMP) ## Peak memory of tokenizing and training, on a data set and on ten times as much
 	$(BIN)/python benchmarks/memory.py

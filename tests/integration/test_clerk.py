@@ -8,8 +8,8 @@ import pytest
 from studies import study_document
 from xstilts.api.names import Reason
 from xstilts.api.study import Study
-from xstilts.controller.clerk import Accepted, Clerk, Start
-from xstilts.controller.views import Claim, Known, Refusal
+from xstilts.controller.clerk import Clerk
+from xstilts.controller.views import Accepted, Claim, Known, Refusal, Start
 from xstilts.core.configs import CONFIGS
 from xstilts.core.errors import ExitCode
 from xstilts.core.results import Outcome, Publication

@@ -19,7 +19,18 @@ from xstilts.api.names import Reason
 from xstilts.api.study import Study
 from xstilts.cluster.port import Object
 from xstilts.controller.results import best_scores, curve_fits, trial_scores
-from xstilts.controller.views import Check, Claim, Conclusion, Diagnosis, Known, Outline, Refusal, object_name, outline
+from xstilts.controller.views import (
+    Accepted,
+    Check,
+    Claim,
+    Conclusion,
+    Diagnosis,
+    Known,
+    Refusal,
+    Start,
+    object_name,
+    outline,
+)
 from xstilts.core import planner
 from xstilts.core.errors import ExitCode, LeaseHeld, UserError, XstiltsError
 from xstilts.core.plan import Plan, PlannedStage
@@ -37,26 +48,6 @@ PLANS = 8
 LOG_BYTES = 64 * 1024
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """A plan, and what the store has of it."""
-
-    outline: Outline
-    known: Mapping[str, Known]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Start:
-    """For whom a stage's Job is to be made."""
-
-    address: str
-    trial: str
-    generation: int
-    uid: str
-    """Of the Study."""
-    image: str
 
 
 @dataclass

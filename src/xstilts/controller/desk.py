@@ -26,8 +26,7 @@ from xstilts.api.names import Reason
 from xstilts.api.study import Study
 from xstilts.cluster.errors import ClusterError, Forbidden
 from xstilts.cluster.port import SECRETS, Cluster, Object
-from xstilts.controller.clerk import Accepted, Clerk, Start
-from xstilts.controller.views import Check, Claim, Conclusion, Diagnosis, Known, Refusal
+from xstilts.controller.views import Accepted, Check, Claim, Conclusion, Diagnosis, Known, Refusal, Start
 from xstilts.core.errors import PermanentError, StorageUnavailable
 
 ANSWER_SECONDS = 600.0
@@ -255,6 +254,8 @@ class _Child:
 
 def serve(channel: Connection, environment: Mapping[str, str]) -> None:
     """What a child does: answers calls until nobody asks any more."""
+    from xstilts.controller.clerk import Clerk  # with all that plans and reports need, in no other process
+
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the operator ends its children when it has ended its calls
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")

@@ -21,13 +21,23 @@ from xstilts.cluster.port import EVENTS, JOBS, PODS, STUDIES, TRAIN_JOBS, TRIALS
 from xstilts.controller import actions as asked
 from xstilts.controller import metrics
 from xstilts.controller.actions import Action
-from xstilts.controller.clerk import Accepted, Start
 from xstilts.controller.clock import timestamp
 from xstilts.controller.desk import Desk
 from xstilts.controller.events import Event
 from xstilts.controller.objects import Key
 from xstilts.controller.state import State
-from xstilts.controller.views import Check, Claim, Facts, Known, Observed, Refusal, StudyView, TrialOutline
+from xstilts.controller.views import (
+    Accepted,
+    Check,
+    Claim,
+    Facts,
+    Known,
+    Observed,
+    Refusal,
+    Start,
+    StudyView,
+    TrialOutline,
+)
 from xstilts.core.errors import PermanentError, StorageError, TrackingError, XstiltsError
 from xstilts.engines import jobs
 from xstilts.engines.workloads import WorkloadState, differs_from_asked, workload

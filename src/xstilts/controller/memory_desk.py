@@ -8,8 +8,7 @@ from xstilts.acceptance import publication_of
 from xstilts.api.names import Reason
 from xstilts.api.study import Study
 from xstilts.cluster.port import Object
-from xstilts.controller.clerk import Accepted, Start
-from xstilts.controller.views import Check, Claim, Conclusion, Diagnosis, Known, Refusal, outline
+from xstilts.controller.views import Accepted, Check, Claim, Conclusion, Diagnosis, Known, Refusal, Start, outline
 from xstilts.core.errors import UserError, XstiltsError
 from xstilts.core.plan import Plan
 from xstilts.engines import jobs

@@ -68,8 +68,8 @@ def run(connection: Connection, options: Options) -> None:
         seconds=options.lease_seconds,
     )
     with ExitStack() as stack:
+        stack.callback(desk.close)  # when its calls are over: a child that is at work then would be left behind
         calls = stack.enter_context(ThreadPoolExecutor(CALLERS, thread_name_prefix="call"))
-        stack.callback(desk.close)
         effects = Effects(cluster, desk, state, options.trainer_image)
         controller = Controller(state=state, effects=effects, calls=calls, may_act=leader.may_act)
         schedules = ScheduleLoop(effects=effects, desk=desk, calls=calls, may_act=leader.may_act)

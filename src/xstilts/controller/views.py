@@ -140,6 +140,26 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
+class Accepted:
+    """A plan, and what the store has of it."""
+
+    outline: Outline
+    known: Mapping[str, Known]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Start:
+    """For whom a stage's Job is to be made."""
+
+    address: str
+    trial: str
+    generation: int
+    uid: str
+    """Of the Study."""
+    image: str
+
+
+@dataclass(frozen=True, slots=True)
 class Diagnosis:
     """What ended a Job that failed."""
 
