@@ -191,10 +191,7 @@ def cancelled(
                 )
             pause(POLL_SECONDS)
         yield f"{study.title} has gone"
-    yield (
-        f"What it has made stays in {study.store.uri} and in MLflow: applying it again goes on from there, "
-        "and xstilts gc removes what nothing needs"
-    )
+    yield f"What it has made stays in {study.store.uri} and in MLflow: applying it again goes on from there"
 
 
 def _left(cluster: Cluster, study: ClusterStudy) -> list[str]:
