@@ -74,6 +74,8 @@ def show(
 
 def choose(study: ClusterStudy, trials: Sequence[ClusterTrial], *, trial: str, stage: str) -> Chosen:
     """The stage that is asked for, or the most interesting one of those that fit and have started."""
+    if not trials:
+        raise UserError(f"{study.title} has no trials yet; see xstilts status")
     fitting = [each for each in trials if not trial or trial in {each.name, each.spec.point.name}]
     if not fitting:
         raise UserError(f"--trial {trial}: {study.title} has {_some((each.name for each in trials), trial)}")
@@ -97,7 +99,7 @@ def _interest(status: StageStatus) -> tuple[int, bool, str]:
 def _some(candidates: Iterator[str], wanted: str) -> str:
     known = list(dict.fromkeys(candidates))
     shown = difflib.get_close_matches(wanted, known, n=5, cutoff=0.3) or known[:5]
-    return f"{', '.join(shown)}{' and others' if len(shown) < len(known) else ''}" if known else "none yet"
+    return f"{', '.join(shown)}{' and others' if len(shown) < len(known) else ''}"
 
 
 # ---- pods
