@@ -7,7 +7,7 @@ from pathlib import Path
 
 from xstilts.core.errors import StorageUnavailable
 from xstilts.store import open_store
-from xstilts.store.port import ObjectInfo, ObjectStore
+from xstilts.store.port import ObjectInfo, ObjectStore, Unfinished
 
 WRITES = frozenset({"put", "upload", "delete"})
 
@@ -53,6 +53,17 @@ class WatchedStore:
     def delete(self, key: str) -> None:
         self.before("delete")
         self.inner.delete(key)
+
+    def now(self) -> float:
+        return self.inner.now()
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        self.before("unfinished")
+        return self.inner.unfinished()
+
+    def abort(self, upload: Unfinished) -> None:
+        self.before("abort")
+        self.inner.abort(upload)
 
 
 class Killed(StorageUnavailable):

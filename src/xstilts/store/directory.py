@@ -17,10 +17,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from xstilts.core.errors import StorageError
-from xstilts.store.port import RESERVED, NotFound, ObjectInfo, PreconditionFailed, check_key
+from xstilts.store.port import RESERVED, NotFound, ObjectInfo, PreconditionFailed, Unfinished, check_key
 
 ABANDONED_SECONDS = 24 * 3600
 """Age at which an unfinished file belongs to nobody any more."""
+
+_NEW = "new-"
+"""How the names of unfinished files begin."""
 
 
 class DirectoryStore:
@@ -93,6 +96,20 @@ class DirectoryStore:
                 path.unlink(missing_ok=True)
             self._prune(path.parent)
 
+    def now(self) -> float:
+        """The file system's clock, which may be another machine's."""
+        with self._translated("write", ""), self._unfinished(lambda _: None) as probe:
+            return probe.stat().st_mtime
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        with self._translated("list", RESERVED):
+            found = [(path.name, self._status(path)) for path in sorted(self._private.glob(f"{_NEW}*"))]
+        return (Unfinished("", name, status.st_size, status.st_mtime) for name, status in found if status)
+
+    def abort(self, upload: Unfinished) -> None:
+        with self._translated("delete", upload.id):
+            (self._private / upload.id).unlink(missing_ok=True)
+
     def _create(self, path: Path, new: Path) -> None:
         with self._locked():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -123,11 +140,15 @@ class DirectoryStore:
         return path.relative_to(self._root).as_posix()
 
     def _info(self, path: Path) -> ObjectInfo | None:
+        status = self._status(path)
+        return ObjectInfo(self._key(path), status.st_size, status.st_mtime) if status else None
+
+    @staticmethod
+    def _status(path: Path) -> os.stat_result | None:
         try:
-            status = path.stat()
+            return path.stat()
         except FileNotFoundError:  # deleted since it was listed
             return None
-        return ObjectInfo(self._key(path), status.st_size, status.st_mtime)
 
     def _files(self, folder: Path) -> Iterator[Path]:
         for parent, folders, names in os.walk(folder, onerror=_raise_unless_absent):
@@ -139,7 +160,7 @@ class DirectoryStore:
     def _unfinished(self, fill: Callable[[BinaryIO], None]) -> Iterator[Path]:
         """A flushed file in the store's file system that is no object yet; removed unless it was moved away."""
         self._private.mkdir(parents=True, exist_ok=True)
-        new = self._private / f"new-{uuid.uuid4().hex}"
+        new = self._private / f"{_NEW}{uuid.uuid4().hex}"
         try:
             with new.open("xb") as file:
                 fill(file)
@@ -160,7 +181,7 @@ class DirectoryStore:
         """Remove what killed writers left behind; where only reading is allowed, leave it."""
         oldest = time.time() - ABANDONED_SECONDS
         with suppress(OSError):
-            for path in self._private.glob("new-*"):
+            for path in self._private.glob(f"{_NEW}*"):
                 if path.stat().st_mtime < oldest:
                     path.unlink(missing_ok=True)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from xstilts.store.port import NotFound, ObjectInfo, PreconditionFailed, check_key
+from xstilts.store.port import NotFound, ObjectInfo, PreconditionFailed, Unfinished, check_key
 
 
 class _Object(NamedTuple):
@@ -67,3 +67,12 @@ class MemoryStore:
     def delete(self, key: str) -> None:
         with self._lock:
             self._objects.pop(check_key(key), None)
+
+    def now(self) -> float:
+        return time.time()
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        return iter(())
+
+    def abort(self, upload: Unfinished) -> None:
+        """Nothing is ever unfinished."""

@@ -36,6 +36,19 @@ class ObjectInfo(NamedTuple):
     """Seconds since the epoch, by the store's own clock."""
 
 
+class Unfinished(NamedTuple):
+    """A write that was begun and has not ended: of somebody who is at it, or who was killed."""
+
+    key: str
+    """Of the object that it would become; empty where the store does not know."""
+    id: str
+    """For `abort`."""
+    size: int
+    """Bytes that it takes up."""
+    started: float
+    """Seconds since the epoch, by the store's own clock."""
+
+
 class ObjectStore(Protocol):
     """Objects under keys such as `stages/evaluation/<key>/manifest.json`, all below one root.
 
@@ -72,6 +85,15 @@ class ObjectStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove the object; it may be gone already."""
+
+    def now(self) -> float:
+        """Seconds since the epoch by the clock that `modified` is told by, to within seconds."""
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Writes that have not ended."""
+
+    def abort(self, upload: Unfinished) -> None:
+        """Give up an unfinished write and free what it takes up; it may have ended already."""
 
 
 def check_key(key: str) -> str:

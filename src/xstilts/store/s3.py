@@ -4,7 +4,7 @@ boto3 does the work: it retries, signs, splits large uploads and finds credentia
 profile, service account). Added here are conditional writes, downloads in parallel ranges that go on where they were
 cut off, and errors in our own words. Checksums follow AWS_REQUEST_CHECKSUM_CALCULATION and
 AWS_RESPONSE_CHECKSUM_VALIDATION (`when_required` for servers that know none). Uploads that fail are aborted at once;
-those of killed processes are left to a lifecycle rule of the bucket (AbortIncompleteMultipartUpload).
+those of killed processes are left to `xstilts gc`, or to a rule of the bucket (AbortIncompleteMultipartUpload).
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
 from xstilts.core.errors import StorageUnavailable, UserError
-from xstilts.store.port import PARALLEL_FILES, NotFound, ObjectInfo, PreconditionFailed, check_key
+from xstilts.store.port import PARALLEL_FILES, NotFound, ObjectInfo, PreconditionFailed, Unfinished, check_key
 from xstilts.store.s3_errors import Conflict, translated
 
 if TYPE_CHECKING:
@@ -120,6 +121,38 @@ class S3Store:
     def delete(self, key: str) -> None:
         with translated("DeleteObject", self.uri, key):
             self._client.delete_object(Bucket=self._bucket, Key=self._key(key))
+
+    def now(self) -> float:
+        """The server's clock, from the head of an answer."""
+        with translated("ListObjectsV2", self.uri, ""):
+            answer = self._client.list_objects_v2(Bucket=self._bucket, Prefix=self._root, MaxKeys=1)
+        date = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+        # Without it our own will do: S3 answers nobody whose clock is wrong by more than a quarter of an hour.
+        return parsedate_to_datetime(date).timestamp() if date else time.time()
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        """Multipart uploads; those that S3 calls complete are objects."""
+        with translated("ListMultipartUploads", self.uri, ""):
+            pages = self._client.get_paginator("list_multipart_uploads").paginate(
+                Bucket=self._bucket, Prefix=self._root
+            )
+            for page in pages:
+                for found in page.get("Uploads", ()):
+                    key, started = found["Key"].removeprefix(self._root), found["Initiated"].timestamp()
+                    yield Unfinished(key, found["UploadId"], self._uploaded(key, found["UploadId"]), started)
+
+    def abort(self, upload: Unfinished) -> None:
+        with translated("AbortMultipartUpload", self.uri, upload.key), suppress(self._client.exceptions.NoSuchUpload):
+            self._client.abort_multipart_upload(Bucket=self._bucket, Key=self._key(upload.key), UploadId=upload.id)
+
+    def _uploaded(self, key: str, upload_id: str) -> int:
+        """Bytes of the parts that are there."""
+        with translated("ListParts", self.uri, key), suppress(self._client.exceptions.NoSuchUpload):
+            pages = self._client.get_paginator("list_parts").paginate(
+                Bucket=self._bucket, Key=self._key(key), UploadId=upload_id
+            )
+            return sum(part["Size"] for page in pages for part in page.get("Parts", ()))
+        return 0
 
     def _key(self, key: str) -> str:
         return self._root + check_key(key)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from xstilts.store.port import ObjectInfo, ObjectStore
+from xstilts.store.port import ObjectInfo, ObjectStore, Unfinished
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,17 @@ class ScopedStore:
 
     def delete(self, key: str) -> None:
         self.outer.delete(self._key(key))
+
+    def now(self) -> float:
+        return self.outer.now()
+
+    def unfinished(self) -> Iterator[Unfinished]:
+        start = len(self.prefix) + 1
+        below = (upload for upload in self.outer.unfinished() if upload.key.startswith(f"{self.prefix}/"))
+        return (upload._replace(key=upload.key[start:]) for upload in below)
+
+    def abort(self, upload: Unfinished) -> None:
+        self.outer.abort(upload._replace(key=self._key(upload.key)))
 
     def clear(self) -> None:
         """Deletes everything below the prefix, manifests first, so that nothing half-deleted is ever trusted."""
