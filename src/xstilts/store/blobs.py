@@ -22,10 +22,16 @@ def named_blobs(store: ObjectStore) -> set[str]:
 
     Raises IntegrityError if a document can't be read: nobody may delete then.
     """
+    return set().union(*naming_documents(store).values())
+
+
+def naming_documents(store: ObjectStore) -> dict[str, set[str]]:
+    """The same by the key of the document."""
     keys = [info.key for prefix in ROOTS for info in store.list(prefix)]
     evicted = {key for key in keys if key.endswith(f"/{evictions.NAME}")}
     with ThreadPoolExecutor(READERS) as pool:
-        return set().union(*pool.map(lambda key: _named_by(store, key, evicted), keys))
+        named = pool.map(lambda key: _named_by(store, key, evicted), keys)
+        return {key: content for key, content in zip(keys, named, strict=True) if content}
 
 
 def delete_unnamed(
