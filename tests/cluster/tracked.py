@@ -120,7 +120,9 @@ class MemoryView:
         return sorted(checkpoint.name for checkpoint in self.tracker.stages[stage.key].checkpoints)
 
     def versions(self, registered_model: str) -> list[tuple[str, str]]:
-        return [(ref.stage_key, ref.checkpoint) for ref in self.tracker.versions.get(registered_model, [])]
+        return [
+            (ref.stage_key, ref.checkpoint) for (name, _), ref in self.tracker.numbered() if name == registered_model
+        ]
 
     def scores(self, stage: StageRecord) -> list[tuple[str, str | None, float]]:
         return [

@@ -100,7 +100,7 @@ def test_a_new_target_makes_again_exactly_the_weights_that_it_starts_from(
         assert evictions.load(grown.store, address) is None
         assert done.manifests[address].content_digest == done_of(made[0]).manifests[address].content_digest
         assert done.manifests[address].provenance["leaseEpoch"] == 2
-    unmarked = {ref.stage_key for place, ref in tracker._numbered() if place not in tracker.evicted}
+    unmarked = {ref.stage_key for place, ref in tracker.numbered() if place not in tracker.evicted}
     assert unmarked == {address.rpartition("/")[2] for address in again}
 
 

@@ -68,7 +68,7 @@ def test_weights_go_and_everything_else_stays(store: ObjectStore, tmp_path: Path
     assert (after.manifests, after.published) == (before.manifests, before.published)
     assert after.evicted == set(trained(planned))
     assert not after.to_run(planned)
-    assert {ref.stage_key for place, ref in tracker._numbered() if place in tracker.evicted} == set(
+    assert {ref.stage_key for place, ref in tracker.numbered() if place in tracker.evicted} == set(
         map(key, trained(planned))
     )
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from xstilts.core.errors import TrackingUnavailable
 from xstilts.tracking.port import StagePublished
-from xstilts.tracking.records import CheckpointRef, StageRecord, StudyRecord, TrialRecord
+from xstilts.tracking.records import CheckpointRef, Leftover, Needed, StageRecord, StudyRecord, TrialRecord
 
 
 class MemoryTracker:
@@ -26,6 +26,8 @@ class MemoryTracker:
         """Registered model and version."""
         self.evicted: set[tuple[str, int]] = set()
         """The same, of versions without weights."""
+        self.deleted: set[tuple[str, int]] = set()
+        """The same, of versions that are gone: their numbers are not given again."""
 
     def check(self) -> None:
         """Memory always answers."""
@@ -61,15 +63,42 @@ class MemoryTracker:
     def kept_stages(self) -> dict[str, str]:
         named = {(model, number): f"alias {alias} of {model}" for (model, alias), number in self.aliases.items()}
         named |= {place: f"pin of {place[0]}" for place in self.pinned}
-        return {ref.stage_key: named[place] for place, ref in self._numbered() if place in named}
+        return {ref.stage_key: named[place] for place, ref in self.numbered() if place in named}
 
     def set_evicted(self, stage_keys: Collection[str], *, evicted: bool) -> None:
-        places = {place for place, ref in self._numbered() if ref.stage_key in stage_keys}
+        places = {place for place, ref in self.numbered() if ref.stage_key in stage_keys}
         self.evicted = self.evicted | places if evicted else self.evicted - places
 
-    def _numbered(self) -> Iterator[tuple[tuple[str, int], CheckpointRef]]:
+    def numbered(self) -> Iterator[tuple[tuple[str, int], CheckpointRef]]:
+        """All versions, each with its registered model and number."""
         for model, versions in self.versions.items():
-            yield from (((model, number), ref) for number, ref in enumerate(versions, 1))
+            for number, ref in enumerate(versions, 1):
+                if (model, number) not in self.deleted:
+                    yield (model, number), ref
+
+    def leftovers(self, needed: Needed) -> list[Leftover]:
+        """Nothing is ever cut off here, so only stages that are gone leave something: their models and versions."""
+        kept = self.kept_stages()
+        gone = {key for key in self.stages if key not in kept and self._is_gone(key, needed)}
+        versions = [(f"{model}/{number}", ref) for (model, number), ref in self.numbered() if ref.stage_key in gone]
+        models = [f"model-{CheckpointRef(key, made.name)}" for key in gone for made in self.stages[key].checkpoints]
+        return [Leftover("version", name, "its stage is gone", 0.0) for name, _ in versions] + [
+            Leftover("model", name, "its stage is gone", 0.0) for name in sorted(models)
+        ]
+
+    def remove_leftovers(self, needed: Needed) -> list[Leftover]:
+        found = self.leftovers(needed)
+        names = {leftover.name for leftover in found}
+        self.deleted |= {place for place, _ in self.numbered() if f"{place[0]}/{place[1]}" in names}
+        for key, record in list(self.stages.items()):
+            left = [made for made in record.checkpoints if f"model-{CheckpointRef(key, made.name)}" not in names]
+            self.stages[key] = replace(record, checkpoints=left)
+        return found
+
+    def _is_gone(self, key: str, needed: Needed) -> bool:
+        checkpoints = self.stages[key].checkpoints
+        of_this_store = all(checkpoint.uri.startswith(f"{needed.store}/stages/") for checkpoint in checkpoints)
+        return key not in needed.stages and of_this_store
 
     def _require(self, refs: set[CheckpointRef]) -> None:
         published = {CheckpointRef(s.key, c.name) for s in self.stages.values() for c in s.checkpoints}
@@ -78,6 +107,8 @@ class MemoryTracker:
 
     def _version(self, registered_model: str, ref: CheckpointRef) -> int:
         versions = self.versions.setdefault(registered_model, [])
-        if ref not in versions:
-            versions.append(ref)
-        return versions.index(ref) + 1
+        for (model, number), there in self.numbered():
+            if model == registered_model and there == ref:
+                return number
+        versions.append(ref)
+        return len(versions)

@@ -14,10 +14,19 @@ from pathlib import Path
 from typing import Any
 
 from xstilts.core.errors import TrackingError, TrackingUnavailable
-from xstilts.tracking import registry, runs
+from xstilts.tracking import leftovers, registry, runs
 from xstilts.tracking.connection import Calls, Connection
 from xstilts.tracking.port import StagePublished
-from xstilts.tracking.records import CheckpointRef, Score, StageRecord, StudyRecord, TrialRecord, TrialState
+from xstilts.tracking.records import (
+    CheckpointRef,
+    Leftover,
+    Needed,
+    Score,
+    StageRecord,
+    StudyRecord,
+    TrialRecord,
+    TrialState,
+)
 
 OLDEST_MAJOR = 3
 """LoggedModels came with MLflow 3."""
@@ -62,6 +71,20 @@ class MlflowTracker:
     def set_evicted(self, stage_keys: Collection[str], *, evicted: bool) -> None:
         if stage_keys:
             self._connection.converge(lambda calls: registry.set_evicted(calls, stage_keys, evicted=evicted))
+
+    def leftovers(self, needed: Needed) -> list[Leftover]:
+        return self._connection.converge(lambda calls: [found.leftover for found in leftovers.find(calls, needed)])
+
+    def remove_leftovers(self, needed: Needed) -> list[Leftover]:
+        removed: dict[Leftover, None] = {}
+
+        def remove(calls: Calls) -> None:
+            for found in leftovers.find(calls, needed):
+                removed[found.leftover] = None
+                found.remove()
+
+        self._connection.converge(remove)
+        return list(removed)
 
     def _check_pass(self, calls: Calls, since: int) -> None:
         calls.last = "GET /version"

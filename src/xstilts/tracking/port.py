@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from xstilts.tracking.records import StageRecord, StudyRecord, TrialRecord
+from xstilts.tracking.records import Leftover, Needed, StageRecord, StudyRecord, TrialRecord
 
 
 @dataclass(frozen=True)
@@ -53,9 +53,20 @@ class Tracker(Protocol):
         ...
 
     def kept_stages(self) -> Mapping[str, str]:
-        """Keys of the stages whose weights a person wants, and why: a version of theirs has an alias, or a pin."""
+        """Keys of the stages whose weights a person wants, and why: a version has an alias or a pin, or was copied."""
         ...
 
     def set_evicted(self, stage_keys: Collection[str], *, evicted: bool) -> None:
         """Mark all versions of the stages' checkpoints as evicted, or take the mark away."""
+        ...
+
+    def leftovers(self, needed: Needed) -> list[Leftover]:
+        """Runs that nobody ended, models and versions of stages that are gone, and duplicates.
+
+        What people keep by an alias or a pin is none, nor is what another store has.
+        """
+        ...
+
+    def remove_leftovers(self, needed: Needed) -> list[Leftover]:
+        """Ends or deletes all that `leftovers` finds now, and says what it was."""
         ...

@@ -5,7 +5,7 @@ brings the server into the state that a record describes. A stage's record is ma
 the same whoever publishes it, and however often.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -131,3 +131,29 @@ class StudyRecord:
     metrics: Mapping[str, float] = field(default_factory=dict)
     artifacts: Sequence[Path] = ()
     """Files such as report.html and the tables of results."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Needed:
+    """What a store has of what was published: by it, leftovers are told from what is needed."""
+
+    store: str
+    """Its URI, with which the addresses of its checkpoints begin."""
+    stages: Collection[str]
+    """Keys of the stages that are made there."""
+    ended: Collection[str] = ()
+    """Studies whose trials have all ended."""
+    before: float
+    """Seconds since 1970: what is younger is left alone, for somebody may be at work on it."""
+
+
+@dataclass(frozen=True)
+class Leftover:
+    """Something on a tracking server that nobody needs, or a run that nobody has ended."""
+
+    kind: Literal["run", "model", "version"]
+    name: str
+    """As people find it: a run's id, a model's, or `model/version`."""
+    why: str
+    created: float
+    """Seconds since 1970."""

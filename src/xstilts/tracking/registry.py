@@ -5,17 +5,20 @@ to the stage's run and a version to a LoggedModel: what belongs to something tha
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from xstilts.core.errors import TrackingUnavailable
 from xstilts.tracking.connection import Calls
 from xstilts.tracking.records import Checkpoint, CheckpointRef, StageRecord
-from xstilts.tracking.runs import cut, equals
+from xstilts.tracking.runs import cut, equals, pages
 
 CHECKPOINT = "xstilts.checkpoint"
 MODEL_ID = "xstilts.model_id"
 STAGE_KEY = "xstilts.stage_key"
+STUDY = "xstilts.study"
+URI = "xstilts.uri"
+"""Where the weights lie."""
 EVICTED = "evicted"
 """Tag of versions whose weights are gone."""
 PIN = "pin"
@@ -80,20 +83,29 @@ def ensure_versions(calls: Calls, record: StageRecord, models: Mapping[str, Any]
 
 
 def kept_stages(calls: Calls) -> dict[str, str]:
-    """Stage key to the alias or the pin of one of its versions, in any registered model."""
-    wanted = wanted_versions(calls)
-    return {version.tags[STAGE_KEY]: reason for version, reason in wanted if reason}
+    """Stage key to what a person did with one of its versions."""
+    return {version.tags[STAGE_KEY]: reason for version, reason in wanted_versions(calls) if reason}
 
 
 def wanted_versions(calls: Calls) -> list[tuple[Any, str | None]]:
-    """All versions of checkpoints of stages, each with what keeps it: an alias, a pin, or None."""
+    """All versions of checkpoints of stages, each with what keeps it: an alias, a pin, that a person copied it."""
     versions = _our_versions(calls)
-    aliases = _aliases(calls)  # a search for versions does not tell them
-    return [(version, aliases.get((version.name, int(version.version))) or _pin(version)) for version in versions]
+    models = pages(lambda token: calls.search_registered_models(max_results=A_PAGE, page_token=token))
+    aliases = {  # a search for versions does not tell them
+        (model.name, int(version)): f"alias {alias} of {model.name}"
+        for model in models
+        for alias, version in model.aliases.items()
+    }
+    ours = {model.name for model in models if STUDY in model.tags}
 
+    def reason(version: Any) -> str | None:
+        if alias := aliases.get((version.name, int(version.version))):
+            return alias
+        if PIN in version.tags:
+            return f"pin of {version.name} version {version.version}"
+        return None if version.name in ours else f"copy in {version.name}"
 
-def _pin(version: Any) -> str | None:
-    return f"pin of {version.name} version {version.version}" if PIN in version.tags else None
+    return [(version, reason(version)) for version in versions]
 
 
 def set_evicted(calls: Calls, stage_keys: Collection[str], *, evicted: bool) -> None:
@@ -108,27 +120,7 @@ def set_evicted(calls: Calls, stage_keys: Collection[str], *, evicted: bool) -> 
 
 def _our_versions(calls: Calls) -> list[Any]:
     ours = f"tags.`{STAGE_KEY}` LIKE '%'"
-    return _pages(lambda token: calls.search_model_versions(ours, max_results=A_PAGE, page_token=token))
-
-
-def _aliases(calls: Calls) -> dict[tuple[str, int], str]:
-    """Registered model and version to an alias."""
-    models = _pages(lambda token: calls.search_registered_models(max_results=A_PAGE, page_token=token))
-    return {
-        (model.name, int(version)): f"alias {alias} of {model.name}"
-        for model in models
-        for alias, version in model.aliases.items()
-    }
-
-
-def _pages(search: Callable[[str | None], Any]) -> list[Any]:
-    found, token = [], None
-    while True:
-        page = search(token)
-        found += page
-        token = page.token
-        if not token:
-            return found
+    return pages(lambda token: calls.search_model_versions(ours, max_results=A_PAGE, page_token=token))
 
 
 def registered_name(name: str) -> str:
@@ -165,7 +157,7 @@ def _create_model(calls: Calls, run: Any, record: StageRecord, checkpoint: Check
 def _ensure_registered(calls: Calls, name: str, record: StageRecord) -> None:
     if calls.search_registered_models(filter_string=f"name = '{name}'", max_results=1):
         return
-    calls.create_registered_model(name, tags={"xstilts.study": record.study, "xstilts.recipe": record.recipe})
+    calls.create_registered_model(name, tags={STUDY: record.study, "xstilts.recipe": record.recipe})
 
 
 def _create_version(calls: Calls, name: str, record: StageRecord, checkpoint: Checkpoint, model: Any) -> Any:
@@ -193,7 +185,7 @@ def _tags(record: StageRecord, checkpoint: Checkpoint) -> dict[str, str]:
         CHECKPOINT: checkpoint.name,
         "xstilts.step": str(checkpoint.step),
         "xstilts.digest": checkpoint.digest,
-        "xstilts.uri": checkpoint.uri,
-        "xstilts.study": record.study,
+        URI: checkpoint.uri,
+        STUDY: record.study,
         "xstilts.recipe": record.recipe,
     }

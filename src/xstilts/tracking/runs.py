@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -75,10 +75,17 @@ def prove_write(calls: Calls, experiment: str, *, since: int) -> None:
 
 def managed_experiments(calls: Calls) -> list[str]:
     """Ids of all experiments that hold our runs."""
+    ours = f"tags.`{MANAGED}` = 'true'"
+    found = pages(lambda token: calls.search_experiments(filter_string=ours, page_token=token))
+    return [experiment.experiment_id for experiment in found]
+
+
+def pages(search: Callable[[str | None], Any]) -> list[Any]:
+    """All results of a search, which is called with the token of each page."""
     found, token = [], None
     while True:
-        page = calls.search_experiments(filter_string=f"tags.`{MANAGED}` = 'true'", page_token=token)
-        found += [experiment.experiment_id for experiment in page]
+        page = search(token)
+        found += page
         token = page.token
         if not token:
             return found
@@ -87,10 +94,15 @@ def managed_experiments(calls: Calls) -> list[str]:
 def find_run(calls: Calls, experiments: Sequence[str], identity: Mapping[str, str]) -> Any | None:
     """The run with these tags. Of several, the one created first stays, the others are deleted."""
     found = calls.search_runs(list(experiments), filter_string=equals(**identity), max_results=1000)
-    runs = sorted(found, key=lambda run: (run.data.tags.get(CREATED, ""), run.info.run_id))
+    runs = sorted(found, key=seniority)
     for duplicate in runs[1:]:
         calls.delete_run(duplicate.info.run_id)
     return runs[0] if runs else None
+
+
+def seniority(run: Any) -> tuple[str, str]:
+    """Of several runs for one thing the lowest stays."""
+    return run.data.tags.get(CREATED, ""), run.info.run_id
 
 
 def ensure_run(calls: Calls, experiments: Sequence[str], identity: Mapping[str, str], new: NewRun) -> Any:
