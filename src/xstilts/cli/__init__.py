@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from xstilts.api.load import InvalidDocument
-from xstilts.cli import cluster, data, export, model, operator, study
+from xstilts.cli import cluster, data, export, gc, model, operator, study
 from xstilts.core.errors import ExitCode, XstiltsError
 
 app = typer.Typer(
@@ -28,6 +28,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     cluster.cancel,
     study.report,
     study.verify,
+    gc.gc,
     operator.operator,
 )
 for command in COMMANDS:
