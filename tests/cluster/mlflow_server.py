@@ -4,7 +4,6 @@ Where XSTILTS_TEST_MLFLOW names a server by its address, that one is used and no
 """
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cluster.s3 import free_port
+from cluster.warden import Warden
 
 READY_SECONDS = 240
 """Its modules take most of a minute to import on a busy machine."""
@@ -49,16 +49,10 @@ def _running(folder: Path) -> Iterator[str]:
         f"{folder}/artifacts",
     ]
     quiet = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
-    with log.open("wb") as output:
-        server = subprocess.Popen(
-            command, env=os.environ | quiet, cwd=folder, stdout=output, stderr=output, start_new_session=True
-        )
-    try:
+    with Warden() as warden, log.open("wb") as output:
+        server = warden.start(command, env=os.environ | quiet, cwd=folder, stdout=output, stderr=output)
         _wait_until_ready(f"http://127.0.0.1:{port}", server, log)
         yield f"http://127.0.0.1:{port}"
-    finally:
-        os.killpg(server.pid, signal.SIGTERM)  # the command and its worker, in a session of their own
-        server.wait(timeout=30)
 
 
 def _wait_until_ready(address: str, server: subprocess.Popen[bytes], log: Path) -> None:

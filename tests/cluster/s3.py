@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from cluster.build import build
+from cluster.warden import Warden
 
 ACCESS_KEY = "xstilts-tests"
 SECRET_KEY = "only-for-tests"
@@ -57,20 +58,16 @@ def _running(server: S3Server, folder: Path) -> Iterator[None]:
     (root / server.bucket).mkdir(parents=True)  # the posix backend takes directories for buckets
     address = server.endpoint.removeprefix("http://")
     log = folder / "log"
-    with log.open("wb") as output:
-        process = subprocess.Popen(
+    with Warden() as warden, log.open("wb") as output:
+        process = warden.start(
             [build("versitygw") / "versitygw", "--port", address, "posix", str(root)],
             env=os.environ | {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY},
             cwd=folder,
             stdout=output,
             stderr=subprocess.STDOUT,
         )
-    try:
         _await_ready(server.endpoint, process, log)
         yield
-    finally:
-        process.terminate()
-        process.wait(timeout=30)
 
 
 def _await_ready(endpoint: str, process: subprocess.Popen[bytes], log: Path) -> None:
