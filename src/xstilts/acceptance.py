@@ -4,9 +4,8 @@ The CLI and the engines come here; status and report are always derived from the
 manifests that stages left, never from memory.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from typing import NamedTuple
 
 from xstilts.api.access import StoreSpec
@@ -39,10 +38,15 @@ def store_of(spec: StoreSpec) -> ObjectStore:
     return open_store(spec.uri, endpoint=spec.endpoint, region=spec.region, path_style=spec.path_style)
 
 
-def resolve_world(study: Study, store: ObjectStore) -> World:
+def resolve_world(
+    study: Study, store: ObjectStore, *, open_at: Callable[[StoreSpec], ObjectStore] = store_of
+) -> World:
     """Imports the model if need be, and reads the manifests of the data sets that the Study needs."""
-    model, where = study.spec.model, study.spec.store
-    open_source = partial(open_store, endpoint=where.endpoint, region=where.region, path_style=where.path_style)
+    model = study.spec.model
+
+    def open_source(uri: str) -> ObjectStore:
+        return open_at(study.spec.store.model_copy(update={"uri": uri}))
+
     manifest = resolve_model(store, uri=model.uri, name=model.name, revision=model.revision, open_source=open_source)
     return World(tasks=_specs(), datasets=dict(_stored(study, store)), model_digest=manifest.key, versions=VERSIONS)
 
@@ -59,13 +63,22 @@ def provisional_world(study: Study, store: ObjectStore) -> World:
     return World(tasks=_specs(), datasets=datasets, model_digest=model, versions=VERSIONS)
 
 
-def accept(study: Study, store: ObjectStore, *, previous: str | None = None) -> Plan:
+def accept(
+    study: Study,
+    store: ObjectStore,
+    *,
+    previous: str | None = None,
+    open_at: Callable[[StoreSpec], ObjectStore] = store_of,
+) -> Plan:
     """Resolves everything from outside, plans, and freezes both in the store.
 
     `previous` is the digest of an earlier plan of the Study: what it was resolved to still holds, and only what it did
-    not need is looked up now.
+    not need is looked up now. `open_at` opens the place of the model.
     """
-    world = resolve_world(study, store) if previous is None else _resolved_before(study, store, previous)
+    if previous is None:
+        world = resolve_world(study, store, open_at=open_at)
+    else:
+        world = _resolved_before(study, store, previous)
     planned = plan(study, world)
     inputs = ResolvedInputs(model_digest=world.model_digest, datasets=dict(world.datasets))
     store.put(_inputs_key(planned.study, planned.digest), documents.encode(inputs))

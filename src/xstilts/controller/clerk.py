@@ -15,6 +15,7 @@ from pydantic import ValidationError
 
 from xstilts import acceptance, conclusion
 from xstilts.acceptance import publication_of, store_of
+from xstilts.api.access import StoreSpec
 from xstilts.api.names import Reason
 from xstilts.api.study import Study
 from xstilts.cluster.port import Object
@@ -63,6 +64,7 @@ class Clerk:
     """Everything that the operator asks of a Study's store and tracking server."""
 
     clock: Callable[[], float] = time.monotonic
+    _stores: dict[StoreSpec, ObjectStore] = field(default_factory=dict)
     _plans: dict[tuple[str, str], Plan] = field(default_factory=dict)
     _leases: dict[str, _Seen] = field(default_factory=dict)
 
@@ -71,23 +73,23 @@ class Clerk:
     def preflight(self, study: Study) -> tuple[Check, Check]:
         """Store and tracking server, each with the call that failed."""
         return (
-            _check(lambda: preflight(store_of(study.spec.store))),
+            _check(lambda: preflight(self._store(study))),
             _check(lambda: _tracker(study).check()),
         )
 
     def accept(self, study: Study, previous: str | None = None) -> Accepted | Refusal:
         """Plans and freezes. `previous` is the digest of the plan whose resolved inputs still hold."""
-        store = store_of(study.spec.store)
+        store = self._store(study)
         try:
             jobs.check(study)
-            plan = acceptance.accept(study, store, previous=previous)
+            plan = acceptance.accept(study, store, previous=previous, open_at=self._open)
         except UserError as error:
             return Refusal(Reason.INVALID, str(error))
         return self._accepted(study, store, plan)
 
     def recall(self, study: Study, digest: str) -> Accepted:
         """The plan that was frozen, and what is there of it now."""
-        store = store_of(study.spec.store)
+        store = self._store(study)
         studies.reopen(store, study.metadata.name)
         return self._accepted(study, store, self.plan(study, digest))
 
@@ -100,8 +102,8 @@ class Clerk:
 
     def changed(self, study: Study) -> bool:
         """Whether a Study would have anything to run now: other data, model, settings or code than before."""
-        store = store_of(study.spec.store)
-        plan = planner.plan(study, acceptance.resolve_world(study, store))
+        store = self._store(study)
+        plan = planner.plan(study, acceptance.resolve_world(study, store, open_at=self._open))
         done = acceptance.observe(plan, store, server=_tracker(study).identity)
         return not done.settled(plan).issuperset(plan.stages)
 
@@ -109,7 +111,7 @@ class Clerk:
 
     def prepare(self, study: Study, digest: str, start: Start) -> Object | Known | Claim:
         """The manifest of the stage's Job, unless there is nothing to run, or somebody else is at it."""
-        store, plan = store_of(study.spec.store), self.plan(study, digest)
+        store, plan = self._store(study), self.plan(study, digest)
         stage = plan.stages[start.address]
         studies.reopen(store, plan.study)
         manifest = artifacts.load_manifest(store, stage.address)
@@ -130,7 +132,7 @@ class Clerk:
     def publish(self, study: Study, digest: str, address: str) -> Known | Claim:
         """Shows a stage that is made, for this Study."""
         plan = self.plan(study, digest)
-        return self._shown(study, store_of(study.spec.store), plan, plan.stages[address])
+        return self._shown(study, self._store(study), plan, plan.stages[address])
 
     def _shown(self, study: Study, store: ObjectStore, plan: Plan, stage: PlannedStage) -> Known | Claim:
         tracker, publication = _tracker(study), publication_of(plan, stage)
@@ -166,7 +168,7 @@ class Clerk:
 
         `since` is when the Job was made, in seconds since 1970: an older outcome is of another attempt.
         """
-        store = store_of(study.spec.store)
+        store = self._store(study)
         outcome = _outcome(store, address)
         ours = outcome is not None and outcome.finished / 1000 >= since - 1
         if printed and not ours:  # killed before it could keep its own
@@ -179,7 +181,7 @@ class Clerk:
 
     def publish_trial(self, study: Study, digest: str, trial: str) -> dict[str, str]:
         """Shows a trial whose stages are done; by target the mean of its headline scores over other languages."""
-        store, plan = store_of(study.spec.store), self.plan(study, digest)
+        store, plan = self._store(study), self.plan(study, digest)
         planned = next(each for each in plan.trials if object_name(plan.study, each.name) == trial)
         facts = {
             address: EvaluationFacts.model_validate(manifest.facts)
@@ -192,7 +194,7 @@ class Clerk:
 
     def conclude(self, study: Study, digest: str, failures: Mapping[str, str]) -> Conclusion:
         """Report and tables into the store and to the tracking server; retention of checkpoints."""
-        store, tracker, plan = store_of(study.spec.store), _tracker(study), self.plan(study, digest)
+        store, tracker, plan = self._store(study), _tracker(study), self.plan(study, digest)
         done = acceptance.observe(plan, store, server=tracker.identity)
         by_point = {trial.name: object_name(plan.study, trial.name) for trial in plan.trials}
         reasons = {name: failures[shown] for name, shown in by_point.items() if shown in failures}
@@ -210,13 +212,22 @@ class Clerk:
             tracking_url=study.spec.tracking.uri,
         )
 
-    # ---- plans
+    # ---- stores and plans
+
+    def _store(self, study: Study) -> ObjectStore:
+        return self._open(study.spec.store)
+
+    def _open(self, spec: StoreSpec) -> ObjectStore:
+        """Opened once: a client of S3 takes longer to make than twenty requests."""
+        if spec not in self._stores:
+            self._stores[spec] = store_of(spec)
+        return self._stores[spec]
 
     def plan(self, study: Study, digest: str) -> Plan:
         """A frozen plan of the Study."""
         key = (study.spec.store.uri, digest)
         if key not in self._plans:
-            self._keep(study, acceptance.load_frozen(store_of(study.spec.store), study.metadata.name, digest))
+            self._keep(study, acceptance.load_frozen(self._store(study), study.metadata.name, digest))
         return self._plans[key]
 
     def _keep(self, study: Study, plan: Plan) -> None:

@@ -7,14 +7,16 @@ out. It is never worked on twice at the same time; whatever happens to it meanwh
 import time
 from collections.abc import Iterator
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from xstilts.api.status import StudyStatus
 from xstilts.cluster.port import STUDIES, TRIALS, Object, Resource
 from xstilts.controller import metrics
 from xstilts.controller.actions import Action, Decision, call_name
 from xstilts.controller.effects import Effects
 from xstilts.controller.loop import Loop, logged
 from xstilts.controller.objects import Key
+from xstilts.controller.pace import Pace
 from xstilts.controller.reconcile import reconcile
 from xstilts.controller.state import State
 from xstilts.controller.views import Observed
@@ -30,6 +32,8 @@ class Controller(Loop):
     effects: Effects
     calls: Executor
     """Runs what takes long."""
+    pace: Pace = field(default_factory=lambda: Pace(0.0))
+    """Of statuses that only tell how things go on; what has an end is told at once."""
 
     def see(self, resource: Resource, obj: Object, *, deleted: bool = False) -> None:
         """News of an object, from a watch or a listing."""
@@ -54,7 +58,7 @@ class Controller(Loop):
     def _carry_out(self, key: Key, observed: Observed, decision: Decision, calls: list[Action]) -> str:
         """Writes the status first: a status that does not fit any more shows that the decision does not either."""
         try:
-            self._write_study(observed, decision)
+            self._write_study(key, observed, decision)
         except XstiltsError as error:
             with self.state.lock:
                 observed.facts.under_way -= _names(calls)
@@ -86,10 +90,20 @@ class Controller(Loop):
         metrics.called(type(action).__name__, time.monotonic() - started)
         self.queue.add(key)
 
-    def _write_study(self, observed: Observed, decision: Decision) -> None:
+    def _write_study(self, key: Key, observed: Observed, decision: Decision) -> None:
         study = observed.study
-        if decision.status != study.status:
+        if decision.status == study.status:
+            return
+        waits = self._has_to_wait(key)
+        if not (waits and _only_counts(decision.status, study.status)):
             self.effects.write_status(STUDIES, study.namespace, study.name, study.resource_version, decision.status)
+
+    def _has_to_wait(self, key: Key, trial: str = "") -> bool:
+        """Whether its status was written a moment ago; then there is another pass when its turn has come."""
+        seconds = self.pace.wait((key, trial))
+        if seconds:
+            self.queue.add_after(key, seconds)
+        return seconds > 0
 
     def _requests(self, key: Key, observed: Observed, decision: Decision) -> Iterator[XstiltsError]:
         for action in decision.actions:
@@ -104,10 +118,17 @@ class Controller(Loop):
             view = observed.trials.get(name) or self.state.trial(key, name)
             if view is None:
                 continue  # it could not be made
+            if self._has_to_wait(key, name) and not status.completion_time:
+                continue
             try:
                 self.effects.write_status(TRIALS, key.namespace, name, view.resource_version, status)
             except XstiltsError as error:
                 yield error
+
+
+def _only_counts(new: StudyStatus, old: StudyStatus) -> bool:
+    """Whether a status tells nothing new but how many trials stand where."""
+    return new == old.model_copy(update={name: getattr(new, name) for name in ("counts", "progress", "gpu_hours")})
 
 
 def _names(calls: list[Action]) -> set[str]:

@@ -13,6 +13,8 @@ import kopf
 from xstilts.cluster.connection import Connection
 from xstilts.cluster.port import Object, Resource
 
+PAGE = 200
+"""Objects that are listed, and so in memory as they came, at a time."""
 WATCH_SECONDS = 590
 """How long the API server keeps a watch open; kopf comes back at once."""
 
@@ -59,6 +61,7 @@ def settings(watched: Mapping[Resource, Mapping[str, str]]) -> kopf.OperatorSett
     found.posting.enabled = False
     found.peering.standalone = True
     found.scanning.disabled = True
+    found.watching.chunk_size = PAGE
     found.watching.server_timeout = WATCH_SECONDS
     found.watching.client_timeout = WATCH_SECONDS + 10
     found.watching.connect_timeout = 10

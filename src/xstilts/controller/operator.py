@@ -21,6 +21,7 @@ from xstilts.controller.desk import ChildDesk
 from xstilts.controller.effects import Effects
 from xstilts.controller.leader import Leader
 from xstilts.controller.loop import about
+from xstilts.controller.pace import Pace
 from xstilts.controller.resync import WATCHED, Resync
 from xstilts.controller.schedule_loop import ScheduleLoop
 from xstilts.controller.state import State
@@ -31,6 +32,8 @@ WORKERS = 4
 """Threads that decide."""
 CALLERS = 8
 """Threads that wait for the desk."""
+STATUS_SECONDS = 1.0
+"""Between two statuses of one object that goes on."""
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +74,9 @@ def run(connection: Connection, options: Options) -> None:
         stack.callback(desk.close)  # when its calls are over: a child that is at work then would be left behind
         calls = stack.enter_context(ThreadPoolExecutor(CALLERS, thread_name_prefix="call"))
         effects = Effects(cluster, desk, state, options.trainer_image)
-        controller = Controller(state=state, effects=effects, calls=calls, may_act=leader.may_act)
+        controller = Controller(
+            state=state, effects=effects, calls=calls, may_act=leader.may_act, pace=Pace(STATUS_SECONDS)
+        )
         schedules = ScheduleLoop(effects=effects, desk=desk, calls=calls, may_act=leader.may_act)
 
         def see(resource: Resource, obj: Object, *, deleted: bool = False) -> None:
