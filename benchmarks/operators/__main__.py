@@ -64,6 +64,7 @@ def measure(world: World, sample: Finished, before: Size, size: Size, options: a
     found += restart(world, f"refused-{size.studies}")
     _note("restart", begun)
     with world.operator(counted=True, resync_seconds=f"{footprint.SHORT_RESYNC_SECONDS:.0f}") as operator:
+        operator.await_ready()
         footprint.await_quiet(world.proxy)
         found += footprint.requests_of_a_study(
             world, f"counted-{size.studies}", trials=size.trials_per_study, seed=seed + 500

@@ -1,8 +1,6 @@
 """How long an operator that was away needs until it is abreast of everything that happened meanwhile."""
 
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,7 +11,6 @@ from benchmarks.operators.world import World
 from cluster.api import Object
 
 FULL_STATE_AIM = 30.0
-POLL_SECONDS = 0.05
 
 
 def restart(world: World, marker: str) -> list[Figure]:
@@ -28,7 +25,7 @@ def restart(world: World, marker: str) -> list[Figure]:
         world.api.post(world.path("studies"), document)
         begun = time.monotonic()
         with world.operator() as operator:
-            ready = _ready(operator.probes) - begun
+            ready = operator.await_ready() - begun
             (first,) = refused.wait_for(marker)
             full = max(seen.wait_for(*(f"{job} shown" for job in jobs)))
             world.api.delete(world.path("studies", marker))
@@ -38,16 +35,6 @@ def restart(world: World, marker: str) -> list[Figure]:
         Figure("restart to the refusal of a new Study", first - begun, "s"),
         Figure("restart to full state, an end in each Study at work", full - begun, "s", FULL_STATE_AIM),
     ]
-
-
-def _ready(probes: str) -> float:
-    """When the operator says so."""
-    while True:
-        try:
-            urllib.request.urlopen(f"{probes}/readyz", timeout=5).close()  # noqa: S310
-            return time.monotonic()
-        except (urllib.error.URLError, OSError):
-            time.sleep(POLL_SECONDS)
 
 
 @contextmanager

@@ -5,6 +5,8 @@ Only nodes are missing, so that nothing of what is measured is a stage's own wor
 
 import os
 import tempfile
+import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -23,6 +25,7 @@ from xstilts.store.datasets import put_dataset
 from xstilts.tasks.datasets import scan
 
 NAMESPACE = "bench"
+POLL_SECONDS = 0.05
 TARGETS = [{"name": "xsid", "languages": ["de"]}, {"name": "xnli", "languages": ["de"]}, {"name": "pawsx"}]
 """Three that are trained: with data scaling and intermediate training, a trial has eight stages."""
 
@@ -89,6 +92,16 @@ class Operator:
     process: OperatorProcess
     probes: str
     """Address of /healthz and /readyz."""
+
+    def await_ready(self) -> float:
+        """When it says that it has begun, by the monotonic clock."""
+        while True:
+            try:
+                urllib.request.urlopen(f"{self.probes}/readyz", timeout=5).close()  # noqa: S310
+                return time.monotonic()
+            except OSError:
+                assert not self.process.has_ended(), self.process.said()
+                time.sleep(POLL_SECONDS)
 
 
 @contextmanager

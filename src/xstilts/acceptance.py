@@ -38,9 +38,7 @@ def store_of(spec: StoreSpec) -> ObjectStore:
     return open_store(spec.uri, endpoint=spec.endpoint, region=spec.region, path_style=spec.path_style)
 
 
-def resolve_world(
-    study: Study, store: ObjectStore, *, open_at: Callable[[StoreSpec], ObjectStore] = store_of
-) -> World:
+def resolve_world(study: Study, store: ObjectStore, *, open_at: Callable[[StoreSpec], ObjectStore] = store_of) -> World:
     """Imports the model if need be, and reads the manifests of the data sets that the Study needs."""
     model = study.spec.model
 

@@ -1,5 +1,9 @@
 """How often a status is written."""
 
+from collections import Counter
+
+from simulation import Simulation, study_document
+from xstilts.cluster.port import TRIALS
 from xstilts.controller.pace import Pace
 
 
@@ -39,3 +43,41 @@ def test_what_need_not_wait_is_forgotten() -> None:
         clock.now += 0.5
         pace.wait(number)
     assert len(pace._last) <= 2
+
+
+def paced() -> tuple[Simulation, Counter[str]]:
+    """An operator that writes once a second, and how often it has written each Trial's status."""
+    world, written = Simulation(), Counter[str]()
+    world.controller.pace = Pace(1.0, lambda: world.now)
+
+    def count(event) -> None:
+        if event.resource == TRIALS and "status" in event.obj:
+            written[event.obj["metadata"]["name"]] += 1
+
+    world.cluster.subscribe(count)
+    return world, written
+
+
+def test_in_one_second_a_trial_is_told_of_when_it_starts_and_when_it_ends():
+    world, written = paced()
+    world.apply(study_document())
+    world.finish()
+    assert world.condition("Succeeded") == ("True", "Succeeded")
+    assert set(world.trials().values()) == {"Succeeded"}
+    assert set(written.values()) == {2}
+
+
+def test_a_status_that_had_to_wait_is_told_when_the_second_is_over():
+    world, written = paced()
+    world.apply(study_document())
+    world.settle()
+    first, job = written.copy(), world.jobs()[0]
+    world.run(job)
+    world.settle()
+    assert written == first
+    world.now += 1
+    world.controller.look_at_all()
+    world.settle()
+    trial = world.cluster.get(TRIALS, "team", job["metadata"]["labels"]["xstilts.dev/trial"])
+    states = {stage["state"] for stage in trial["status"]["stages"] if stage["job"] == job["metadata"]["name"]}
+    assert states == {"Succeeded"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from simulation import START, Simulation, address_of, study_document
+from simulation import NAMESPACE, START, Simulation, address_of, study_document
 from xstilts.api.names import FINALIZER
 from xstilts.cluster.port import EVENTS, JOBS, STUDIES, TRIALS
 from xstilts.controller.actions import Decision
@@ -409,6 +409,22 @@ def test_a_finished_study_is_deleted_after_its_time_to_live(world):
     world.controller.look_at_all()
     world.settle()
     assert world.cluster.get(STUDIES, "team", "s") is None
+
+
+def test_a_job_that_is_about_to_succeed_is_no_news(world):
+    world.apply(study_document())
+    world.settle()
+    job = world.jobs()[0]
+    about_to = {"type": "SuccessCriteriaMet", "status": "True", "reason": "CompletionsReached"}
+    status = {"conditions": [about_to], "startTime": "2027-01-15T08:00:00Z"}
+    world.cluster.patch(
+        JOBS, NAMESPACE, job["metadata"]["name"], {"status": status | {"conditions": []}}, subresource="status"
+    )
+    world.settle()
+    before = list(world.cluster.list(TRIALS, NAMESPACE))
+    world.cluster.patch(JOBS, NAMESPACE, job["metadata"]["name"], {"status": status}, subresource="status")
+    world.settle()
+    assert list(world.cluster.list(TRIALS, NAMESPACE)) == before
 
 
 # ---- deletion

@@ -10,6 +10,8 @@ from xstilts.controller.views import Endings, Known, Observed
 from xstilts.engines.workloads import Workload, WorkloadState
 
 NOTHING = Endings()
+SUCCEEDING = "CompletionsReached"
+"""Reason of a Job that ends because its pod has succeeded, which is told a moment later: no news by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +89,8 @@ def _of_job(observed: Observed, address: str, job: Workload) -> tuple[StageView,
     match job.state:
         case WorkloadState.TERMINATING:
             state = StageState.RUNNING if by else StageState.ELSEWHERE
-            return StageView(state, job, by, message=f"Job {job.name} is ending"), []
+            message = "" if job.reason == SUCCEEDING else f"Job {job.name} is ending"
+            return StageView(state, job, by, message=message), []
         case WorkloadState.SUCCEEDED if by:
             return StageView(StageState.SUCCEEDED, job, by), []
         case WorkloadState.SUCCEEDED:
