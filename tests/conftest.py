@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, settings
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from cluster import kubernetes, s3
+from cluster import helm, kubernetes, s3
 from studies import TinyStudy, accept_in, make_inputs
 from xstilts.store import ObjectStore, open_store
 
@@ -31,6 +31,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     wanted = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     if "control_plane" in wanted and not session.config.option.collectonly:
         kubernetes.prepare()
+    if "helm_is_built" in wanted and not session.config.option.collectonly:
+        helm.prepare()
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +58,12 @@ def s3_store(s3_credentials: s3.S3Server) -> Iterator[ObjectStore]:
     yield store
     for info in store.list(""):
         store.delete(info.key)
+
+
+@pytest.fixture(scope="session")
+def helm_is_built() -> None:
+    """Asked for by tests that run helm."""
+    helm.prepare()
 
 
 @pytest.fixture(scope="session")

@@ -20,5 +20,10 @@ def helm(*arguments: str, kubeconfig: Path | None = None) -> str:
     return done.stdout
 
 
+def prepare() -> None:
+    """Build what `helm` runs: a minute or two, after the parts of Kubernetes that it shares."""
+    build("helm")
+
+
 class HelmError(Exception):
     """helm says no."""

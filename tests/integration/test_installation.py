@@ -21,6 +21,7 @@ SCOPES = {"namespaced": "namespace", "cluster": "cluster"}
 """Overlay to the chart's `scope`."""
 
 Objects = dict[tuple[str, str], dict[str, Any]]
+pytestmark = pytest.mark.usefixtures("helm_is_built")
 scopes = pytest.mark.parametrize("overlay", SCOPES)
 
 

@@ -146,6 +146,27 @@ def test_a_failed_stage_is_told_with_its_reason_and_the_others_go_on(tiny_workdi
     assert {row["target"] for row in scores(tiny_workdir)} == {"xsid"}
 
 
+def test_weights_that_a_study_does_not_keep_go_at_its_end_and_come_back_for_a_new_result(tiny_workdir: Path) -> None:
+    small = {"recipes": [], "sizes": ["0"], "retention": {"checkpoints": "None"}}
+    write_study(tiny_workdir, targets=[{"name": "xsid", "languages": ["en"]}], **small)
+    assert "Evicted: the weights of 1 stages" in run(tiny_workdir)
+    store = open_store(str(tiny_workdir / "store"))
+    (training,) = [info.key for info in store.list("stages/target-training/") if info.key.endswith("/manifest.json")]
+    first = json.loads(store.read(training))
+    again = run(tiny_workdir)
+    assert ", 0 to run" in again
+    assert "Evicted" not in again
+
+    write_study(tiny_workdir, targets=[{"name": "xsid", "languages": ["en", "de"]}], **small)
+    output = run(tiny_workdir)
+    assert ", 2 to run" in output, "the new evaluation, and the weights that it starts from"
+    assert "Evicted: the weights of 1 stages" in output
+    second = json.loads(store.read(training))
+    assert second["files"] == first["files"], "the same weights, bit for bit"
+    assert second["provenance"]["leaseEpoch"] > first["provenance"]["leaseEpoch"]
+    assert {row["language"] for row in scores(tiny_workdir)} == {"en", "de"}
+
+
 @pytest.mark.parametrize(
     ("change", "expected"),
     [

@@ -250,9 +250,10 @@ def test_a_pod_ends_at_its_deadline(jobs: Jobs, node: PodRunner) -> None:
 
 def test_nothing_is_left_of_a_deleted_job(control_plane: ControlPlane, jobs: Jobs, node: PodRunner) -> None:
     node.max_pods = 1
-    for name in ("running", "pending"):
+    for name, pods in (("running", 1), ("pending", 2)):  # each has its pod before the next is made
         jobs.create(*SLEEP, name=name, terminationGracePeriodSeconds=0)
-    started(node)
+        assert eventually(lambda pods=pods: len(jobs.pods()) == pods)
+        started(node)
     for name in ("pending", "running"):  # in this order, or the second would get the room of the first
         jobs.api.delete(jobs.path(name), propagationPolicy="Background")
         assert eventually(lambda name=name: not [pod for pod in jobs.pods() if name in pod["metadata"]["name"]])
