@@ -7,7 +7,7 @@ from xstilts.core.results import TrainingFacts
 from xstilts.stages.bench import Bench
 from xstilts.stages.fine_tuning import text_of, train
 
-VERSION = 2
+VERSION = 3
 
 
 def run(config: PretrainingConfig, inputs: Mapping[str, str], bench: Bench) -> TrainingFacts:

@@ -4,6 +4,9 @@ The share of elements that are dropped is the wanted one rounded to 1/65536, and
 share, so that means stay as they are. Accelerators keep torch's.
 """
 
+import math
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import dropout as torch_dropout
@@ -26,11 +29,15 @@ def dropout(values: Tensor, p: float) -> Tensor:
     """The values with a share `p` of them 0, chosen by torch's global generator of their device, the others scaled."""
     if values.device.type != "cpu":
         return torch_dropout(values, p)
-    dropped = round(p * LEVELS)
-    words = torch.empty((values.numel() + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
-    bits = words.view(torch.int16)[: values.numel()].view(values.shape)
-    kept = (bits >= dropped - LEVELS // 2).to(values.dtype)
-    return values * kept.mul_(LEVELS / (LEVELS - dropped))
+    return values * kept(values.shape, p, dtype=values.dtype)
+
+
+def kept(shape: Sequence[int], p: float, *, dtype: torch.dtype = torch.float32) -> Tensor:
+    """On the CPU, what dropout multiplies by: 0 for a share `p` of the elements, else what keeps the mean."""
+    dropped, size = round(p * LEVELS), math.prod(shape)
+    words = torch.empty((size + 3) // 4, dtype=torch.int64).random_(-(1 << 63), None)
+    bits = words.view(torch.int16)[:size].view(shape)
+    return (bits >= dropped - LEVELS // 2).to(dtype).mul_(LEVELS / (LEVELS - dropped))
 
 
 def replace_dropout(model: nn.Module) -> None:

@@ -16,8 +16,8 @@ from xstilts.api.base import Model
 from xstilts.api.training import ParserSettings
 from xstilts.core.catalogue import TaskKind
 from xstilts.core.errors import UserError
+from xstilts.training.attention import Places
 from xstilts.training.batches import Batch, Feature
-from xstilts.training.packed import Places
 from xstilts.training.tokenizer import Tokenizer
 
 UNKNOWN = -100

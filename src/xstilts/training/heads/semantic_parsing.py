@@ -14,11 +14,11 @@ from torch.nn.functional import pad
 from torch.nn.utils.rnn import pad_sequence
 
 from xstilts.tasks.examples import SemanticParse, spelled
+from xstilts.training.attention import ALL, Places
 from xstilts.training.batches import Batch, Feature
 from xstilts.training.decoder import END, Memory, PointerDecoder
 from xstilts.training.heads.base import UNKNOWN, Head, Lengths
 from xstilts.training.heads.tagging import word_windows
-from xstilts.training.packed import ALL, Places
 from xstilts.training.tokenizer import Tokenizer
 
 

@@ -18,9 +18,9 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
 from xstilts.tasks.examples import Answer, SpanExtraction
+from xstilts.training.attention import ALL, Places
 from xstilts.training.batches import Batch, Feature
 from xstilts.training.heads.base import Head, Lengths
-from xstilts.training.packed import ALL, Places
 from xstilts.training.tokenizer import SpannedText, Tokenizer
 
 MAX_QUERY_TOKENS = 64
