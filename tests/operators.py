@@ -23,6 +23,7 @@ from xstilts.store.port import ObjectStore
 from xstilts.tasks.datasets import scan
 
 OVERLAY = Path(__file__).parents[1] / "k8s" / "overlays" / "namespaced"
+MOVED_CLOCK = Path(__file__).parent / "cluster" / "moved_clock"
 CRDS = Path(__file__).parents[1] / "k8s" / "crds"
 SECONDS = 240
 """Deadline of everything that is waited for: a busy machine is slow."""
@@ -49,6 +50,14 @@ class OperatorProcess:
     options: Mapping[str, str] = field(default_factory=dict)
     environment: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def _clock(self) -> Path:
+        return self.log.with_suffix(".clock")
+
+    def move_clock(self, seconds: float) -> None:
+        """How far its wall clock, and that of its children, is off the machine's from now on."""
+        self._clock.write_text(str(seconds))
+
     def start(self) -> None:
         options = {
             "--namespace": self.namespace,
@@ -70,7 +79,13 @@ class OperatorProcess:
         with self.log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
-                env={**_plain_environment(), "KUBECONFIG": str(self.kubeconfig), **self.environment},
+                env={
+                    **_plain_environment(),
+                    "KUBECONFIG": str(self.kubeconfig),
+                    "PYTHONPATH": str(MOVED_CLOCK),
+                    "TEST_CLOCK_OFFSET": str(self._clock),
+                    **self.environment,
+                },
                 stdout=output,
                 stderr=output,
             )

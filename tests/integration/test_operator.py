@@ -23,6 +23,8 @@ from operators import OperatorProcess, Place, eventually, make_place
 KILLS = 20
 STUDIES = 6
 SEED = 20260
+CLOCKS = (-3600.0, -90.0, 0.0, 5.0, 3600.0)
+"""By how many seconds the operator's clock is off at times."""
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -146,7 +148,10 @@ def test_the_shipped_role_allows_nothing_else(place: Place) -> None:
 
 @dataclass
 class Fate:
-    """Kills the operator at requests of its own that change something, half of them before they take effect."""
+    """Kills the operator at requests of its own that change something, half of them before they take effect.
+
+    Its clock is moved shortly before that.
+    """
 
     operator: OperatorProcess
     choice: random.Random
@@ -161,6 +166,8 @@ class Fate:
         changes = request.verb in {"create", "patch", "update", "delete"} and request.resource != "leases"
         if self.armed and changes and len(self.kills) < KILLS:
             self.left -= 1
+            if self.left == 1:
+                self.operator.move_clock(self.choice.choice(CLOCKS))
             if self.left <= 0:
                 self.armed = False
                 fault = self.choice.choice([Fault.CUT_BEFORE, Fault.CUT_AFTER])

@@ -214,6 +214,19 @@ def test_a_stage_that_is_at_work_elsewhere_makes_its_trials_wait_without_a_job(w
     assert [address_of(job) for job in world.jobs()] == [training]
 
 
+def test_a_clock_that_is_put_back_makes_nobody_wait_until_it_has_caught_up(world):
+    ready = world.desk.checks
+    world.desk.checks = (Check(False, "StorageError", "HeadBucket: 403 for bucket"), ready[1])
+    world.apply(study_document(recipes=[], sizes=["0"], seeds=[1], targets=[{"name": "xnli"}]))
+    world.settle()
+    world.desk.checks = ready
+    world.now -= 3600
+    world.controller.look_at_all()
+    world.settle()
+    assert world.condition("StorageReady") == ("True", "Ready")
+    assert world.jobs()
+
+
 # ---- failures
 
 

@@ -23,8 +23,6 @@ GENERATION = f"{GROUP}/generation"
 """Which attempt at a stage, counted from 1, a Job is."""
 SCHEDULE = f"{GROUP}/schedule"
 """Name of the StudySchedule that made a Study."""
-READABLE = f"{GROUP}/readable"
-"""On a Secret, with the value "true": the operator may read it for Studies of its namespace."""
 
 # ---- annotations
 

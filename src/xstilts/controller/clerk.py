@@ -19,6 +19,7 @@ from xstilts.api.access import StoreSpec
 from xstilts.api.names import Reason
 from xstilts.api.study import Study
 from xstilts.cluster.port import Object
+from xstilts.controller.clock import LONGEST_WAIT
 from xstilts.controller.results import best_scores, curve_fits, trial_scores
 from xstilts.controller.views import (
     Accepted,
@@ -161,7 +162,7 @@ class Clerk:
         if self.clock() - known.since >= ttl:
             del self._leases[address]
             return None
-        return Claim(seen.document.holder, time.time() + ttl / 2)
+        return Claim(seen.document.holder, time.time() + min(ttl / 2, LONGEST_WAIT))
 
     def diagnose(self, study: Study, address: str, printed: bytes | None, said: str, since: float) -> Diagnosis:
         """What ended a Job that failed: what its stage left behind, else what the Job says. Keeps what was printed.

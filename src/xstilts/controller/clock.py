@@ -2,6 +2,14 @@
 
 from datetime import UTC, datetime
 
+LONGEST_WAIT = 60.0
+"""Seconds for which nothing is done after a call that failed, or about a stage that somebody else holds, at most."""
+
+
+def is_to_come(moment: float, now: float) -> bool:
+    """Whether a wait is not over. It is, too, where its end is further off than any wait: the clock was put back."""
+    return now < moment <= now + LONGEST_WAIT
+
 
 def timestamp(seconds: float) -> str:
     """RFC 3339 in UTC, without fractions."""

@@ -182,6 +182,11 @@ class ChildDesk:
 
 CA_VARIABLE = "XSTILTS_CA_CERTIFICATE"
 """PEM of the certificate authority, which a child writes to a file."""
+IDENTITIES = (
+    {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"},
+    {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"},
+)
+"""Variables that belong together: a key of one identity is nothing beside a token of another."""
 
 
 class _Pool:
@@ -259,7 +264,9 @@ def serve(channel: Connection, environment: Mapping[str, str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the operator ends its children when it has ended its calls
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    os.environ.update({name: value for name, value in environment.items() if name != CA_VARIABLE})
+    own = own_environment(environment)
+    os.environ.clear()
+    os.environ.update(own)
     with tempfile.TemporaryDirectory(prefix="xstilts-desk-") as folder:
         if CA_VARIABLE in environment:
             bundle = Path(folder) / "ca.crt"
@@ -270,6 +277,13 @@ def serve(channel: Connection, environment: Mapping[str, str]) -> None:
             while channel.poll(IDLE_SECONDS):
                 name, arguments = channel.recv()
                 channel.send(_answer(getattr(clerk, name), arguments))
+
+
+def own_environment(secrets: Mapping[str, str]) -> dict[str, str]:
+    """What a stage with these Secrets would have: nothing of the operator's own identity mixed into that of a Study."""
+    foreign = {name for identity in IDENTITIES if identity & secrets.keys() for name in identity}
+    kept = {name: value for name, value in os.environ.items() if name not in foreign}
+    return kept | {name: value for name, value in secrets.items() if name != CA_VARIABLE}
 
 
 def _answer(call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

@@ -21,7 +21,7 @@ from xstilts.cluster.port import EVENTS, JOBS, PODS, STUDIES, TRAIN_JOBS, TRIALS
 from xstilts.controller import actions as asked
 from xstilts.controller import metrics
 from xstilts.controller.actions import Action
-from xstilts.controller.clock import timestamp
+from xstilts.controller.clock import LONGEST_WAIT, timestamp
 from xstilts.controller.desk import Desk
 from xstilts.controller.events import Event
 from xstilts.controller.objects import Key
@@ -44,7 +44,6 @@ from xstilts.engines.workloads import WorkloadState, differs_from_asked, workloa
 
 LOG_LINES = 1000
 FIRST_RETRY_SECONDS = 2.0
-LAST_RETRY_SECONDS = 60.0
 JOINED = {WorkloadState.ACTIVE, WorkloadState.SUSPENDED, WorkloadState.SUCCEEDED}
 """A Job that has failed already is not taken over: the next generation is ours."""
 
@@ -215,7 +214,7 @@ class Effects:
         )
         with self.state.lock:
             failures = facts.failures[name] = facts.failures.get(name, 0) + 1
-            delay = min(FIRST_RETRY_SECONDS * 2 ** (failures - 1), LAST_RETRY_SECONDS)
+            delay = min(FIRST_RETRY_SECONDS * 2 ** (failures - 1), LONGEST_WAIT)
             facts.not_before[name] = self.clock() + delay
             broken = Check(ready=False, reason=type(error).__name__, message=str(error))
             if isinstance(error, StorageError):

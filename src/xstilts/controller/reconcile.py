@@ -28,7 +28,7 @@ from xstilts.controller.actions import (
     StopJob,
     call_name,
 )
-from xstilts.controller.clock import seconds_of, timestamp
+from xstilts.controller.clock import is_to_come, seconds_of, timestamp
 from xstilts.controller.deletion import reconcile_deletion
 from xstilts.controller.events import Event
 from xstilts.controller.progress import Halt, Progress
@@ -78,7 +78,7 @@ class _Pass:
             name = call_name(action)
             if name in self.facts.under_way:
                 continue
-            if name and (at := self.facts.not_before.get(name, 0)) > self.now:
+            if name and is_to_come(at := self.facts.not_before.get(name, 0), self.now):
                 self.wake.append(at)
                 continue
             yield action
@@ -252,7 +252,7 @@ class _Pass:
             self._stop_jobs()
         self._count(progress)
         self._conclude(progress)
-        self.wake += [claim.until for claim in self.facts.claims.values() if claim.until > self.now]
+        self.wake += [claim.until for claim in self.facts.claims.values() if is_to_come(claim.until, self.now)]
         return progress
 
     def _halt(self, study: Study) -> Halt | None:

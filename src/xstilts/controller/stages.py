@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from xstilts.api.names import Reason
 from xstilts.api.trial import StageState
 from xstilts.controller.actions import Action, Diagnose, Join, PublishStage, StopJob
+from xstilts.controller.clock import is_to_come
 from xstilts.controller.views import Endings, Known, Observed
 from xstilts.engines.workloads import Workload, WorkloadState
 
@@ -76,7 +77,7 @@ def _look(
             PublishStage(address)
         ]
     claim = facts.claims.get(address)
-    if claim and now < claim.until:
+    if claim and is_to_come(claim.until, now):
         return StageView(StageState.ELSEWHERE, message=f"{claim.holder} is at work on it"), []
     older = observed.workloads.get(address, ())
     return StageView(StageState.WAITING, generation=older[-1].generation + 1 if older else 1), []
