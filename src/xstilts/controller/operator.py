@@ -74,10 +74,12 @@ def run(connection: Connection, options: Options) -> None:
         stack.callback(desk.close)  # when its calls are over: a child that is at work then would be left behind
         calls = stack.enter_context(ThreadPoolExecutor(CALLERS, thread_name_prefix="call"))
         effects = Effects(cluster, desk, state, options.trainer_image)
-        controller = Controller(
-            state=state, effects=effects, calls=calls, may_act=leader.may_act, pace=Pace(STATUS_SECONDS)
-        )
-        schedules = ScheduleLoop(effects=effects, desk=desk, calls=calls, may_act=leader.may_act)
+
+        def may_act() -> bool:
+            return resync.begun.is_set() and leader.may_act()
+
+        controller = Controller(state=state, effects=effects, calls=calls, may_act=may_act, pace=Pace(STATUS_SECONDS))
+        schedules = ScheduleLoop(effects=effects, desk=desk, calls=calls, may_act=may_act)
 
         def see(resource: Resource, obj: Object, *, deleted: bool = False) -> None:
             if resource != SCHEDULES:
@@ -97,12 +99,12 @@ def run(connection: Connection, options: Options) -> None:
         resync = Resync(
             cluster, state, see=see, look_at_all=look_at_all, namespace=options.namespace, period=options.resync_seconds
         )
-        watch = _Watch(see, connection, options.namespace)
+        watch = _Watch(see, connection, options.namespace, after=resync.begun)
         stack.enter_context(
             probes.serve(
                 options.health_port,
                 healthy=lambda: watch.problem() or ("the watch is stale" if resync.is_stale() else ""),
-                ready=lambda: "" if watch.ready.is_set() else "the watch has not begun",
+                ready=lambda: "" if watch.ready.is_set() and resync.begun.is_set() else "not everything is listed yet",
             )
         )
         stack.enter_context(metrics.serve(options.metrics_port, look))
@@ -127,12 +129,15 @@ def run(connection: Connection, options: Options) -> None:
 
 
 class _Watch:
-    """kopf in a thread of its own."""
+    """kopf in a thread of its own, from the first look on: it takes longer to show what is there."""
 
-    def __init__(self, see: handlers.Sees, connection: Connection, namespace: str | None) -> None:
+    def __init__(
+        self, see: handlers.Sees, connection: Connection, namespace: str | None, *, after: threading.Event
+    ) -> None:
         self._registry = handlers.registry(WATCHED, see, connection)
         self._settings = handlers.settings(WATCHED)
         self._namespace = namespace
+        self._after = after
         self._failure = ""
         self.ready = threading.Event()
 
@@ -141,6 +146,9 @@ class _Watch:
         return self._failure
 
     def run(self, stop: threading.Event) -> None:
+        while not self._after.wait(1.0):
+            if stop.is_set():
+                return
         try:
             asyncio.run(self._watch(stop))
         except Exception as error:

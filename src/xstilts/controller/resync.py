@@ -1,7 +1,9 @@
-"""A full look at the cluster beside the watch, since watches have been seen to fall silent without an error.
+"""A full look at the cluster: before anything is decided, and every now and then beside the watch.
 
-What a listing shows and the watch has not told after a while was missed: it is taken up, and counted. Where that
-happens twice in a row the watch is taken for stale, and the liveness probe says so.
+A watch begins with what is there, object by object and in no order; who acts on half of that asks for Trials and Jobs
+that are there already. And watches have been seen to fall silent without an error. So what a later listing shows
+and the watch has not told after a while was missed: it is taken up, and counted. Where that happens twice in a row the
+watch is taken for stale, and the liveness probe says so.
 """
 
 import logging
@@ -20,6 +22,9 @@ from xstilts.core.errors import XstiltsError
 
 GRACE_SECONDS = 10.0
 """Time that the watch has to tell of what a listing shows."""
+FIRST_SECONDS = 60.0
+"""Time to the second look: what went between the first one and the begin of the watch is told by neither."""
+RETRY_SECONDS = 2.0
 OURS: Mapping[str, str] = {names.MANAGED_BY: names.MANAGER}
 WATCHED: Mapping[Resource, Mapping[str, str]] = {
     STUDIES: {},
@@ -49,17 +54,42 @@ class Resync:
     last: float = field(default_factory=time.monotonic)
     """When the last one was complete."""
     missed_in_a_row: int = 0
+    begun: threading.Event = field(default_factory=threading.Event)
+    """Set when all has been seen once."""
 
     def is_stale(self) -> bool:
         """Whether what the operator knows can't be relied on."""
         return self.missed_in_a_row >= 2 or self.clock() - self.last > 3 * self.period + GRACE_SECONDS
 
     def run(self, stop: threading.Event) -> None:
-        while not stop.wait(self.period):
+        while not self._done(self.begin):
+            if stop.wait(RETRY_SECONDS):
+                return
+        pause = min(self.period, FIRST_SECONDS)
+        while not stop.wait(pause):
+            self._done(lambda: self.once(stop.wait))
+            pause = self.period
+
+    @staticmethod
+    def _done(look: Callable[[], object]) -> bool:
+        try:
+            look()
+        except XstiltsError as error:
+            log.warning("resync: %s", error)
+            return False
+        return True
+
+    def begin(self) -> None:
+        """The first look. Studies come last: what they are decided on is there then."""
+        for resource, labels in sorted(WATCHED.items(), key=lambda entry: entry[0] == STUDIES):
             try:
-                self.once(stop.wait)
-            except XstiltsError as error:
-                log.warning("resync: %s", error)
+                for obj in self.cluster.list(resource, self.namespace, labels=labels):
+                    self.see(resource, obj, deleted=False)
+            except NotInstalled:
+                log.info("%s are not installed", resource.plural)
+        self.last = self.clock()
+        self.begun.set()
+        self.look_at_all()
 
     def once(self, wait: Callable[[float], object]) -> int:
         """Number of objects of which the watch had not told."""
