@@ -469,6 +469,18 @@ def test_orphans_stay_and_run_to_their_end(world):
 # ---- restarts
 
 
+def test_an_operator_that_starts_anew_looks_at_studies_that_go_on_first(world):
+    world.apply(study_document("a-finished", recipes=[], sizes=["0"], seeds=[1], targets=[{"name": "xnli"}]))
+    world.finish()
+    world.apply(study_document("b-running"))
+    world.settle()
+    world.start_operator()
+    while (key := world.controller.queue.get(timeout=0)) is not None:  # what the listing has brought up
+        world.controller.queue.done(key)
+    world.controller.look_at_all()
+    assert world.controller.queue.get(timeout=0) == world.key("b-running")
+
+
 def test_an_operator_that_starts_anew_finds_everything_as_it_is_and_asks_for_nothing(world):
     world.apply(study_document())
     world.settle()

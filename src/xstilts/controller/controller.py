@@ -41,8 +41,10 @@ class Controller(Loop):
             self.queue.add(key)
 
     def look_at_all(self) -> None:
-        """Every Study, whether or not there is news of it."""
-        for key in list(self.state.studies):
+        """Every Study, whether or not there is news of it; those that go on come first."""
+        studies = list(self.state.studies.items())
+        studies.sort(key=lambda entry: entry[1].status.completion_time is not None)
+        for key, _ in studies:
             self.queue.add(key)
 
     def decide(self, key: Key) -> str:
