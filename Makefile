@@ -6,6 +6,8 @@ STAMP := $(VENV)/.installed
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 XSTILTS_DATA ?= ../shared/data
 export XSTILTS_DATA
+# hundreds of processes import the same packages; without the cache each compiles them again
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo demo-real test check lint types fmt compile docs crds requirements bench-local bench-training bench-evaluation bench-operator bench-memory clean
