@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 import urllib3
+from pydantic_core import from_json
 
 import xstilts
 from xstilts.api import names
@@ -210,7 +211,7 @@ class ApiCluster:
     ) -> Object:
         response = self._send(request, query or {}, body, content_type=content_type, timeout=self._timeout)
         try:
-            return dict(json.loads(response.data))
+            return dict(from_json(response.data))
         except ValueError as error:
             raise ClusterUnavailable(f"{request}: {self.server} answers, but not with JSON; is it a proxy?") from error
 
