@@ -94,6 +94,8 @@ class Simulation:
         for resource, labels in WATCHED.items():
             if resource == SCHEDULES:
                 continue
+            if resource == TRIALS:
+                self.controller.read_plans()
             for obj in list(self.cluster.list(resource, None, labels=labels)):
                 self.controller.see(resource, obj)
 

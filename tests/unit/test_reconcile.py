@@ -496,6 +496,20 @@ def test_an_operator_that_starts_anew_finds_everything_as_it_is_and_asks_for_not
     assert set(world.runs.values()) == {1}
 
 
+def test_an_operator_that_starts_anew_reads_plans_of_studies_that_go_on_once_and_before_it_decides(world):
+    world.apply(study_document("a-finished", recipes=[], sizes=["0"], seeds=[1], targets=[{"name": "xnli"}]))
+    world.finish()
+    world.apply(study_document("b-running"))
+    world.settle()
+    world.desk.asked.clear()
+    world.start_operator()
+    while world.calls.waiting:
+        world.calls.run_next()
+    assert world.desk.asked == {"recall": 1}
+    world.settle()
+    assert world.desk.asked == {"recall": 1}
+
+
 def test_results_that_are_gone_from_the_store_are_made_again(world):
     world.apply(study_document())
     world.settle()

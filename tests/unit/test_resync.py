@@ -22,6 +22,7 @@ class Operator:
     cluster: MemoryCluster
     state: State = field(default_factory=lambda: State(max_running_trials=10))
     seen: list[str] = field(default_factory=list)
+    plans_read_after: tuple[str, ...] = ()
     looks: int = 0
     now: float = 0.0
 
@@ -30,6 +31,7 @@ class Operator:
             self.cluster,
             self.state,
             see=self.see,
+            read_plans=self.read_plans,
             look_at_all=self.look_at_all,
             namespace=NAMESPACE,
             period=PERIOD,
@@ -41,6 +43,9 @@ class Operator:
         self.seen.append(resource.plural)
         if resource != SCHEDULES:
             self.state.see(resource, obj, deleted=deleted)
+
+    def read_plans(self) -> None:
+        self.plans_read_after = tuple(dict.fromkeys(self.seen))
 
     def look_at_all(self) -> None:
         assert self.resync.begun.is_set(), "who decides before that knows half of it"
@@ -71,8 +76,8 @@ def operator(world: Simulation) -> Operator:
     return found
 
 
-def test_the_first_look_shows_trials_and_jobs_before_the_study_that_they_belong_to(world, operator):
-    assert operator.seen[-1] == "studies"
+def test_the_first_look_shows_everything_before_anything_is_decided_and_plans_are_read_before_trials(world, operator):
+    assert operator.plans_read_after == ("jobs", "studies")
     assert operator.seen.count("jobs") == len(world.jobs())
     assert operator.trials() == set(world.trials())
     assert operator.looks == 1

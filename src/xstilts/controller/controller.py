@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from xstilts.api.status import StudyStatus
 from xstilts.cluster.port import STUDIES, TRIALS, Object, Resource
 from xstilts.controller import metrics
-from xstilts.controller.actions import Action, Decision, call_name
+from xstilts.controller.actions import Action, Decision, Recall, call_name
 from xstilts.controller.effects import Effects
 from xstilts.controller.loop import Loop, logged
 from xstilts.controller.objects import Key
@@ -46,6 +46,17 @@ class Controller(Loop):
         studies.sort(key=lambda entry: entry[1].status.completion_time is not None)
         for key, _ in studies:
             self.queue.add(key)
+
+    def read_plans(self) -> None:
+        """Begins to read the plans of Studies that go on, which is all that can be done before everything is known."""
+        with self.state.lock:
+            for key, study in self.state.studies.items():
+                if study.status.completion_time or not (observed := self.state.observed(key)):
+                    continue
+                for action in reconcile(observed, self.clock()).actions:
+                    if isinstance(action, Recall):
+                        observed.facts.under_way |= _names([action])
+                        self.calls.submit(self._make, key, observed, action)
 
     def decide(self, key: Key) -> str:
         with self.state.lock:
@@ -82,13 +93,17 @@ class Controller(Loop):
         return "done"
 
     def _call(self, key: Key, observed: Observed, action: Action) -> None:
-        started = time.monotonic()
         if self.may_act():
-            with logged(self.kind, key):
-                self.effects.call(key, observed, action)
+            self._make(key, observed, action)
         else:
             with self.state.lock:
                 observed.facts.under_way -= _names([action])
+            self.queue.add(key)
+
+    def _make(self, key: Key, observed: Observed, action: Action) -> None:
+        started = time.monotonic()
+        with logged(self.kind, key):
+            self.effects.call(key, observed, action)
         metrics.called(type(action).__name__, time.monotonic() - started)
         self.queue.add(key)
 

@@ -1,6 +1,6 @@
 """The operator's process: everything put together, started and stopped. What `xstilts operator` runs."""
 
-import asyncio
+import gc
 import json
 import logging
 import signal
@@ -10,12 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
-import kopf
-
 from xstilts.cluster.api import ApiCluster
 from xstilts.cluster.connection import Connection
 from xstilts.cluster.port import SCHEDULES, STUDIES, Object, Resource
-from xstilts.controller import handlers, metrics, probes
+from xstilts.controller import metrics, probes
 from xstilts.controller.controller import Controller
 from xstilts.controller.desk import ChildDesk
 from xstilts.controller.effects import Effects
@@ -25,6 +23,7 @@ from xstilts.controller.pace import Pace
 from xstilts.controller.resync import WATCHED, Resync
 from xstilts.controller.schedule_loop import ScheduleLoop
 from xstilts.controller.state import State
+from xstilts.controller.watch import Watch
 from xstilts.core.errors import PermanentError
 
 LEASE = "xstilts-operator"
@@ -34,6 +33,9 @@ CALLERS = 8
 """Threads that wait for the desk."""
 STATUS_SECONDS = 1.0
 """Between two statuses of one object that goes on."""
+GARBAGE_OBJECTS = 50_000
+"""New objects after which Python looks for cycles. By its default of 700 that is half of the time that reading a list
+of thousands takes, which has none."""
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,7 @@ class Options:
 
 def run(connection: Connection, options: Options) -> None:
     """Until SIGTERM or SIGINT; running Jobs go on without it."""
+    gc.set_threshold(GARBAGE_OBJECTS)
     cluster = ApiCluster(connection, answered=metrics.answered)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -91,15 +94,25 @@ def run(connection: Connection, options: Options) -> None:
             controller.look_at_all()
             schedules.look_at_all()
 
+        def read_plans() -> None:
+            if leader.may_act():
+                controller.read_plans()
+
         def look() -> metrics.Snapshot:
             trials, studies = state.counts()
             age = time.monotonic() - resync.last
             return metrics.Snapshot(trials=trials, studies=studies, watch_age_seconds=age, leads=leader.may_act())
 
         resync = Resync(
-            cluster, state, see=see, look_at_all=look_at_all, namespace=options.namespace, period=options.resync_seconds
+            cluster,
+            state,
+            see=see,
+            read_plans=read_plans,
+            look_at_all=look_at_all,
+            namespace=options.namespace,
+            period=options.resync_seconds,
         )
-        watch = _Watch(see, connection, options.namespace, after=resync.begun)
+        watch = Watch(WATCHED, see, connection, options.namespace, after=resync.begun)
         stack.enter_context(
             probes.serve(
                 options.health_port,
@@ -126,48 +139,6 @@ def run(connection: Connection, options: Options) -> None:
             thread.join()
     if watch.problem():
         raise PermanentError(watch.problem())
-
-
-class _Watch:
-    """kopf in a thread of its own, from the first look on: it takes longer to show what is there."""
-
-    def __init__(
-        self, see: handlers.Sees, connection: Connection, namespace: str | None, *, after: threading.Event
-    ) -> None:
-        self._registry = handlers.registry(WATCHED, see, connection)
-        self._settings = handlers.settings(WATCHED)
-        self._namespace = namespace
-        self._after = after
-        self._failure = ""
-        self.ready = threading.Event()
-
-    def problem(self) -> str:
-        """Why it has ended, though nobody asked it to."""
-        return self._failure
-
-    def run(self, stop: threading.Event) -> None:
-        while not self._after.wait(1.0):
-            if stop.is_set():
-                return
-        try:
-            asyncio.run(self._watch(stop))
-        except Exception as error:
-            log.exception("the watch has ended")
-            self._failure = f"the watch has ended: {type(error).__name__}: {error}"
-        else:
-            if not stop.is_set():
-                self._failure = "the watch has ended"
-
-    async def _watch(self, stop: threading.Event) -> None:
-        await kopf.operator(
-            registry=self._registry,
-            settings=self._settings,
-            standalone=True,
-            clusterwide=self._namespace is None,
-            namespaces=[self._namespace] if self._namespace else [],
-            stop_flag=stop,
-            ready_flag=self.ready,
-        )
 
 
 class JsonLines(logging.Formatter):

@@ -15,9 +15,9 @@ from dataclasses import dataclass, field
 from xstilts.api import names
 from xstilts.cluster.errors import NotInstalled
 from xstilts.cluster.port import JOBS, PODS, SCHEDULES, STUDIES, TRAIN_JOBS, TRIALS, Cluster, Object, Resource
-from xstilts.controller.handlers import Sees
 from xstilts.controller.objects import Key
 from xstilts.controller.state import State
+from xstilts.controller.watch import Sees
 from xstilts.core.errors import XstiltsError
 
 GRACE_SECONDS = 10.0
@@ -27,14 +27,14 @@ FIRST_SECONDS = 60.0
 RETRY_SECONDS = 2.0
 OURS: Mapping[str, str] = {names.MANAGED_BY: names.MANAGER}
 WATCHED: Mapping[Resource, Mapping[str, str]] = {
-    STUDIES: {},
-    TRIALS: {},
-    SCHEDULES: {},
     JOBS: OURS,
     TRAIN_JOBS: OURS,
     PODS: OURS,
+    SCHEDULES: {},
+    STUDIES: {},
+    TRIALS: {},
 }
-"""What the operator watches, and the labels by which the API server sorts it out."""
+"""What the operator watches, and the labels by which the API server sorts it out. Trials, the many, are listed last."""
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,8 @@ class Resync:
     cluster: Cluster
     state: State
     see: Sees
+    read_plans: Callable[[], None]
+    """Begins to read what will be needed of the store when all but Trials are listed, which takes as long."""
     look_at_all: Callable[[], None]
     """Every object, whether or not there is news of it."""
     namespace: str | None
@@ -80,8 +82,10 @@ class Resync:
         return True
 
     def begin(self) -> None:
-        """The first look. Studies come last: what they are decided on is there then."""
-        for resource, labels in sorted(WATCHED.items(), key=lambda entry: entry[0] == STUDIES):
+        """The first look."""
+        for resource, labels in WATCHED.items():
+            if resource == TRIALS:
+                self.read_plans()
             try:
                 for obj in self.cluster.list(resource, self.namespace, labels=labels):
                     self.see(resource, obj, deleted=False)

@@ -4,19 +4,40 @@ kopf lists and watches, comes back after errors and cut connections, and skips w
 keeps anything in annotations, sets finalizers or is tried again: deciding is the Controller's business.
 """
 
+import asyncio
 import logging
-from collections.abc import Mapping
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
-
-import kopf
 
 from xstilts.cluster.connection import Connection
 from xstilts.cluster.port import Object, Resource
+
+
+@contextmanager
+def _without(package: str) -> Iterator[None]:
+    """As if it were not installed."""
+    there = sys.modules.get(package)
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+        if there:
+            sys.modules[package] = there
+
+
+with _without("kubernetes"):  # kopf would load all its models, to recognise what nobody here gives it: 60 MB, seconds
+    import kopf
 
 PAGE = 200
 """Objects that are listed, and so in memory as they came, at a time."""
 WATCH_SECONDS = 590
 """How long the API server keeps a watch open; kopf comes back at once."""
+
+log = logging.getLogger(__name__)
 
 
 class Sees(Protocol):
@@ -25,7 +46,58 @@ class Sees(Protocol):
     def __call__(self, resource: Resource, obj: Object, *, deleted: bool) -> None: ...
 
 
-def registry(watched: Mapping[Resource, Mapping[str, str]], see: Sees, connection: Connection) -> kopf.OperatorRegistry:
+class Watch:
+    """kopf, in a thread of its own."""
+
+    def __init__(
+        self,
+        watched: Mapping[Resource, Mapping[str, str]],
+        see: Sees,
+        connection: Connection,
+        namespace: str | None,
+        *,
+        after: threading.Event,
+    ) -> None:
+        """Begins with the event `after`, and then with what is there, in no order."""
+        self._registry = _registry(watched, see, connection)
+        self._settings = _settings(watched)
+        self._namespace = namespace
+        self._after = after
+        self._failure = ""
+        self.ready = threading.Event()
+
+    def problem(self) -> str:
+        """Why it has ended, though nobody asked it to."""
+        return self._failure
+
+    def run(self, stop: threading.Event) -> None:
+        while not self._after.wait(1.0):
+            if stop.is_set():
+                return
+        try:
+            asyncio.run(self._watch(stop))
+        except Exception as error:
+            log.exception("the watch has ended")
+            self._failure = f"the watch has ended: {type(error).__name__}: {error}"
+        else:
+            if not stop.is_set():
+                self._failure = "the watch has ended"
+
+    async def _watch(self, stop: threading.Event) -> None:
+        await kopf.operator(
+            registry=self._registry,
+            settings=self._settings,
+            standalone=True,
+            clusterwide=self._namespace is None,
+            namespaces=[self._namespace] if self._namespace else [],
+            stop_flag=stop,
+            ready_flag=self.ready,
+        )
+
+
+def _registry(
+    watched: Mapping[Resource, Mapping[str, str]], see: Sees, connection: Connection
+) -> kopf.OperatorRegistry:
     """Handlers that pass on every event of these resources, and the credentials to watch with."""
     found = kopf.OperatorRegistry()
 
@@ -68,7 +140,7 @@ class _NoDiffs(kopf.DiffBaseStorage):
         pass
 
 
-def settings(watched: Mapping[Resource, Mapping[str, str]]) -> kopf.OperatorSettings:
+def _settings(watched: Mapping[Resource, Mapping[str, str]]) -> kopf.OperatorSettings:
     """Without discovery of anything that our Role does not allow, without events of kopf's own."""
     found = kopf.OperatorSettings()
     found.posting.enabled = False
