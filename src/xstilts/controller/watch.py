@@ -84,6 +84,11 @@ class Watch:
                 self._failure = "the watch has ended"
 
     async def _watch(self, stop: threading.Event) -> None:
+        def tell(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+            if not stop.is_set():  # at the end kopf's streams complain of being closed
+                loop.default_exception_handler(context)
+
+        asyncio.get_running_loop().set_exception_handler(tell)
         await kopf.operator(
             registry=self._registry,
             settings=self._settings,
