@@ -56,7 +56,9 @@ def test_a_study_is_made_at_its_time_and_goes_with_its_schedule(place: Place, tm
 
         place.kubectl("delete", "studyschedule", "minutely", "--timeout=240s")
         eventually(lambda: not place.objects("studies"), what=operator.said)
+        assert operator.stop() == 0
     assert " 403" not in operator.said()
+    assert '"level": "ERROR"' not in operator.said()
 
 
 def is_recorded(place: Place, study: str) -> bool:
