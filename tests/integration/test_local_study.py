@@ -186,3 +186,17 @@ def test_what_cannot_run_is_explained_without_a_traceback(
     assert command.returncode == 2, command.stdout + command.stderr
     assert all(part in command.stderr for part in expected), command.stderr
     assert "Traceback" not in command.stderr
+
+
+def test_a_stage_does_not_run_the_script_that_started_it(tmp_path: Path) -> None:
+    """multiprocessing would, with all imports of the command line, in the process of each stage."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from xstilts.engines.process import Child\n"
+        "print('loaded', flush=True)\n"
+        "if __name__ == '__main__':\n"
+        "    Child.spawn('no job').wait()\n"
+    )
+    told = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
+    assert told.stdout.splitlines() == ["loaded"]
+    assert "'str' object has no attribute 'log'" in told.stderr  # the child's own words: it has run

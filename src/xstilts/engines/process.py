@@ -1,10 +1,12 @@
 """Child processes of the Local engine, forked from a server that has torch and MLflow loaded already."""
 
 import multiprocessing
+import sys
 import time
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from multiprocessing import connection
+from multiprocessing import connection, forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Self
@@ -17,6 +19,12 @@ GRACE_SECONDS = 30.0
 """Time that stages get to save their progress when the engine is asked to stop."""
 
 
+def start_server() -> None:
+    """Once; it takes seconds to load all, in which the caller may do something else."""
+    forkserver.set_forkserver_preload([WORKER])
+    forkserver.ensure_running()
+
+
 @dataclass
 class Child:
     """A process, and what it says."""
@@ -27,11 +35,12 @@ class Child:
 
     @classmethod
     def spawn(cls, job: Job) -> Self:
+        start_server()
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload([WORKER])
         ours, theirs = context.Pipe(duplex=False)
         process = context.Process(target=run_job, args=(job, theirs))
-        process.start()
+        with _without_script():
+            process.start()
         theirs.close()
         return cls(process, ours)
 
@@ -61,6 +70,19 @@ class Child:
             for _ in self.messages():
                 pass
         return self.outcome
+
+
+@contextmanager
+def _without_script() -> Iterator[None]:
+    """multiprocessing has each child run the parent's script again, for functions that lie in it: with the command line
+    that is all of its imports, longer than many stages take to publish. No child needs it."""
+    main = vars(sys.modules["__main__"])
+    file = main.pop("__file__", None)
+    try:
+        yield
+    finally:
+        if file is not None:
+            main["__file__"] = file
 
 
 def stop_all(children: Iterable[Child]) -> None:

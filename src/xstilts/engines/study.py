@@ -15,6 +15,7 @@ from xstilts.core.keys import canonical_json
 from xstilts.core.missing import Done
 from xstilts.core.plan import Plan
 from xstilts.engines.local import Listener, LocalEngine
+from xstilts.engines.process import start_server
 from xstilts.engines.schedule import Schedule, State
 from xstilts.store.artifacts import load_manifest
 from xstilts.store.port import ObjectStore
@@ -50,6 +51,7 @@ def run_study(study: Study, folder: Path, *, listener: StudyListener) -> Finishe
     )
     listener.planned(planned, done)
     if not schedule.is_finished:
+        start_server()
         preflight(store)
         tracker.check()
         try:

@@ -3,6 +3,7 @@
 Preloaded by the fork server, so importing torch, transformers and MLflow is paid once and not once a stage.
 """
 
+import gc
 import importlib
 import logging
 import os
@@ -37,6 +38,7 @@ os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")  # a pool of threads do
 
 def run_job(job: Job, parent: Connection) -> None:
     """Sends `Progress` while it works and an `Outcome` at the end; SIGTERM asks it to save and stop."""
+    gc.freeze()  # else the collector goes through all that the server loaded: 0.6 s, and a copy of 140 MB of pages
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the engine decides what it means

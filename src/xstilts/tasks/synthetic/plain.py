@@ -7,7 +7,8 @@ own language, or whole requests. So translations of one another occur in the sam
 which a tiny encoder aligns languages soon; no line pairs a sentence with its translation.
 """
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -42,7 +43,7 @@ class Narrator:
     """Languages to switch to: English, and all others in English text."""
     code_switching: float
     """Share of code-switched lines among those that can be."""
-    held_out: Collection[object]
+    held_out: AbstractSet[object]
     """Meanings that must not be told: those of evaluation rows."""
 
     def line(self) -> str:
@@ -69,10 +70,9 @@ class Narrator:
 
     def _requests(self) -> tuple[Request, Request]:
         while True:
-            first, second = (draw_request(self.random, self.vocabulary) for _ in range(2))
-            second = second.filled_as(first)
-            related = first.intent == second.intent and first.template != second.template
-            if related and first not in self.held_out and second not in self.held_out:
+            first = draw_request(self.random, self.vocabulary)
+            second = draw_request(self.random, self.vocabulary, like=first).filled_as(first)
+            if self.held_out.isdisjoint((first, second)):
                 return first, second
 
     def _statements(self, num_sentences: int) -> list[Token]:

@@ -78,10 +78,11 @@ def templates() -> Mapping[str, Sequence[Template]]:
     }
 
 
-def draw_request(random: Random, vocabulary: Vocabulary) -> Request:
-    """Any utterance of any intent."""
-    intent = random.choice(list(templates()))
-    template = random.randrange(len(templates()[intent]))
+def draw_request(random: Random, vocabulary: Vocabulary, *, like: Request | None = None) -> Request:
+    """Any utterance of any intent; `like` another one, any of that intent in other words."""
+    intent = like.intent if like else random.choice(list(templates()))
+    others = [number for number in range(len(templates()[intent])) if not like or number != like.template]
+    template = random.choice(others)
     slots = [word.strip("{}") for word in templates()[intent][template][ENGLISH.code] if word.startswith("{")]
     fillers = tuple(
         (slot, tuple(vocabulary.pick(random, section) for section in random.choice(FILLERS[slot]))) for slot in slots
