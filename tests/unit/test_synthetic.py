@@ -437,8 +437,10 @@ class TestLanguages:
 
     @pytest.mark.parametrize(("code", "script"), SCRIPTS.items())
     def test_text_is_written_in_the_script_of_its_language(self, tmp_path: Path, code: str, script: str) -> None:
-        synthesize(tmp_path / "out", rows=SMALL, code_switching=0)
-        assert share_of_script(tmp_path / f"out/text/{code}.txt", script) > 0.93
+        synthesize(tmp_path / "out", rows=SMALL | {"text": 200}, code_switching=0)
+        assert (
+            share_of_script(tmp_path / f"out/text/{code}.txt", script) > 0.9
+        )  # playlists and services are named in Latin
 
     def test_code_switching_mixes_scripts(self, tmp_path: Path) -> None:
         synthesize(tmp_path / "out", rows=SMALL | {"text": 200}, code_switching=1)
