@@ -184,7 +184,7 @@ def test_logs_are_followed_and_cut_to_their_tail(control_plane: ControlPlane, jo
 def test_a_process_runs_on_and_ends_while_the_api_server_is_away(
     control_plane: ControlPlane, jobs: Jobs, node: PodRunner
 ) -> None:
-    jobs.create("sleep", "1")
+    jobs.create("sleep", "5")
     started(node)
     # Told that it runs: else the node would still try to tell when the process ends, and not see it.
     eventually(lambda: [pod["status"]["phase"] for pod in jobs.pods()] == ["Running"])

@@ -438,9 +438,8 @@ class TestLanguages:
     @pytest.mark.parametrize(("code", "script"), SCRIPTS.items())
     def test_text_is_written_in_the_script_of_its_language(self, tmp_path: Path, code: str, script: str) -> None:
         synthesize(tmp_path / "out", rows=SMALL | {"text": 200}, code_switching=0)
-        assert (
-            share_of_script(tmp_path / f"out/text/{code}.txt", script) > 0.9
-        )  # playlists and services are named in Latin
+        # Playlists and services have Latin names in all of them.
+        assert share_of_script(tmp_path / f"out/text/{code}.txt", script) > 0.9
 
     def test_code_switching_mixes_scripts(self, tmp_path: Path) -> None:
         synthesize(tmp_path / "out", rows=SMALL | {"text": 200}, code_switching=1)
