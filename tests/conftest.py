@@ -76,9 +76,7 @@ def control_plane() -> Iterator[kubernetes.ControlPlane]:
 @pytest.fixture(scope="session")
 def crds(control_plane: kubernetes.ControlPlane) -> kubernetes.ControlPlane:
     """The cluster, which knows our resources."""
-    folder = Path(__file__).parent.parent / "k8s" / "crds"
-    control_plane.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(folder))
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(folder))
+    control_plane.define(Path(__file__).parent.parent / "k8s" / "crds")
     return control_plane
 
 

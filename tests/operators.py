@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -25,19 +24,6 @@ from xstilts.tasks.datasets import scan
 OVERLAY = Path(__file__).parents[1] / "k8s" / "overlays" / "namespaced"
 MOVED_CLOCK = Path(__file__).parent / "cluster" / "moved_clock"
 CRDS = Path(__file__).parents[1] / "k8s" / "crds"
-SECONDS = 240
-"""Deadline of everything that is waited for: a busy machine is slow."""
-
-
-def eventually(
-    condition: Callable[[], Any], *, seconds: float = SECONDS, what: Callable[[], object] = lambda: ""
-) -> Any:
-    """What the condition gives once it holds; fails with `what` after the deadline."""
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, what()
-        time.sleep(0.1)
-    return found
 
 
 @dataclass
@@ -233,8 +219,7 @@ def make_place(
     control_plane: ControlPlane, namespace: str, server: s3.S3Server, tracking: str, tiny_workdir: Path
 ) -> Place:
     """CRDs, Secrets, data sets and encoder; credentials of the server are in this process's environment."""
-    control_plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS))
+    control_plane.define(CRDS)
     place = Place(control_plane, namespace, server, f"s3://{server.bucket}/{uuid.uuid4().hex}", tracking)
     literals = [f"--from-literal={name}={value}" for name, value in server.environment.items() if "KEY" in name]
     place.kubectl("create", "secret", "generic", "xstilts-store", *literals)

@@ -22,6 +22,7 @@ import pytest
 
 from cluster.build import build
 from cluster.kubernetes_parts import Access, Parts, binary
+from cluster.polling import eventually
 from cluster.warden import Warden
 
 
@@ -65,6 +66,18 @@ class ControlPlane:
         if done.returncode:
             raise KubectlError(f"kubectl {' '.join(arguments)}: {done.stderr.decode().strip()}")
         return done.stdout.decode()
+
+    def define(self, definitions: Path | str) -> None:
+        """Apply the definitions of resources in a file or folder, or this text, and wait until they are served."""
+        path, text = (definitions, "") if isinstance(definitions, Path) else ("-", definitions)
+        apply = ("apply", "--server-side", "--force-conflicts", "--output", "name", "--filename", str(path))
+        for name in self.kubectl(*apply, stdin=text).split():
+            eventually(lambda name=name: self._is_served(name))
+
+    def _is_served(self, definition: str) -> bool:
+        """`kubectl wait` fails instead of waiting where the status has no conditions yet."""
+        status = json.loads(self.kubectl("get", definition, "--output", "json")).get("status", {})
+        return any(c["type"] == "Established" and c["status"] == "True" for c in status.get("conditions") or ())
 
     # --- outages ----------------------------------------------------------------------------------------------------
 

@@ -64,8 +64,7 @@ DEFINITION = {
 @pytest.fixture(scope="session")
 def api_cluster(request: pytest.FixtureRequest) -> ApiCluster:
     control_plane = request.getfixturevalue("control_plane")
-    control_plane.kubectl("apply", "--filename", "-", stdin=json.dumps(DEFINITION))
-    control_plane.kubectl("wait", "--for=condition=Established", f"crd/{THINGS}", "--timeout=60s")
+    control_plane.define(json.dumps(DEFINITION))
     return ApiCluster(connection.find(kubeconfig=control_plane.kubeconfig()), page=PAGE)
 
 

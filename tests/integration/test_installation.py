@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import yaml
 
 from cluster.helm import HelmError, helm
 from cluster.kubernetes import ControlPlane, KubectlError
+from cluster.polling import eventually
 from xstilts.cluster.api import connect
 from xstilts.cluster.port import EVENTS, JOBS, LEASES, PODS, SCHEDULES, SECRETS, STUDIES, TRAIN_JOBS, TRIALS, Resource
 
@@ -275,13 +275,6 @@ def test_who_may_view_a_namespace_may_view_studies_and_who_may_edit_it_may_make_
     for role in people.values():
         assert not role.can_i("create", TRIALS, namespace)
         assert not role.can_i("patch", STUDIES, namespace, subresource="status")
-
-
-def eventually(condition: Callable[[], bool], *, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.2)
 
 
 def test_helm_installs_upgrades_and_leaves_the_studies_when_it_uninstalls(

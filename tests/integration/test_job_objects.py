@@ -92,13 +92,12 @@ def trainer_source() -> Path:
 def trainer(cluster: ControlPlane, trainer_source: Path) -> Iterator[ControlPlane]:
     """With TrainJobs, unless the cluster has them already."""
     there = cluster.kubectl("get", "crd", "trainjobs.trainer.kubeflow.org", "--ignore-not-found", "-o", "name")
-    file = str(trainer_source / "manifests/base/crds/trainer.kubeflow.org_trainjobs.yaml")
+    file = trainer_source / "manifests/base/crds/trainer.kubeflow.org_trainjobs.yaml"
     if not there:
-        cluster.kubectl("apply", "--server-side", "-f", file)
-        cluster.kubectl("wait", "--for=condition=Established", "-f", file, "--timeout=60s")
+        cluster.define(file)
     yield cluster
     if not there:
-        cluster.kubectl("delete", "--wait=false", "-f", file)
+        cluster.kubectl("delete", "--wait=false", "-f", str(file))
 
 
 def test_the_custom_resource_of_trainer_takes_a_train_job_and_loses_nothing(

@@ -17,8 +17,9 @@ from cluster.api_proxy import ApiProxy, api_proxy
 from cluster.api_requests import Request
 from cluster.kubelet import PodRunner
 from cluster.kubernetes import ControlPlane
+from cluster.polling import eventually
 from cluster.tracked import MlflowView
-from operators import OperatorProcess, Place, eventually, make_place
+from operators import OperatorProcess, Place, make_place
 
 KILLS = 20
 STUDIES = 6

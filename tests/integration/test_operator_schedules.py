@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 
 from cluster.kubernetes import ControlPlane, KubectlError
+from cluster.polling import eventually
 from cluster.s3 import S3Server
-from operators import CRDS, OperatorProcess, Place, eventually
+from operators import CRDS, OperatorProcess, Place
 from studies import study_document
 
 
 @pytest.fixture
 def place(control_plane: ControlPlane, namespace: str, s3_server: S3Server) -> Place:
     """Its Studies are suspended: nothing is planned or run."""
-    control_plane.kubectl("apply", "--server-side", "-f", str(CRDS))
-    control_plane.kubectl("wait", "--for=condition=Established", "--timeout=60s", "-f", str(CRDS))
+    control_plane.define(CRDS)
     return Place(control_plane, namespace, s3_server, "s3://nowhere/prefix", "http://127.0.0.1:1")
 
 
