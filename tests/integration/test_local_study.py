@@ -188,15 +188,35 @@ def test_what_cannot_run_is_explained_without_a_traceback(
     assert "Traceback" not in command.stderr
 
 
-def test_a_stage_does_not_run_the_script_that_started_it(tmp_path: Path) -> None:
-    """multiprocessing would, with all imports of the command line, in the process of each stage."""
+CHILDREN = """
+import os, signal
+from xstilts.engines.process import Child
+
+class Job:
+    log = "child.log"
+
+    def __init__(self, *call):
+        self.call = call
+
+    def __reduce__(self):  # what its process does when it reads it
+        return self.call[0], self.call[1:]
+
+print("loaded", flush=True)
+if __name__ == "__main__":
+    for job in (Job(int, "seven"), Job(os.abort), Job(signal.raise_signal, signal.SIGKILL)):
+        ending = Child.spawn(job).wait()
+        print(ending.exit_code, ending.told)
+"""
+
+
+def test_a_stage_that_dies_is_told_from_one_that_was_killed_and_runs_no_script_of_its_parent(tmp_path: Path) -> None:
+    """multiprocessing would run the script, with all imports of the command line, in the process of each stage."""
     script = tmp_path / "script.py"
-    script.write_text(
-        "from xstilts.engines.process import Child\n"
-        "print('loaded', flush=True)\n"
-        "if __name__ == '__main__':\n"
-        "    Child.spawn('no job').wait()\n"
-    )
+    script.write_text(CHILDREN)
     told = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)
-    assert told.stdout.splitlines() == ["loaded"]
-    assert "'str' object has no attribute 'log'" in told.stderr  # the child's own words: it has run
+    assert told.stdout.splitlines() == [
+        "loaded",
+        "1 ProcessDied: exit code 1; see child.log",
+        "1 ProcessDied: SIGABRT; see child.log",
+        "11 ProcessDied: SIGKILL from outside, as when memory runs out; see child.log",
+    ]

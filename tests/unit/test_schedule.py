@@ -64,9 +64,9 @@ def ready(planned: Schedule, now: float = 0.0) -> list[str]:
     return [each.key for each in planned.ready(now)]
 
 
-def attempt(planned: Schedule, each: PlannedStage, code: ExitCode | None, now: float = 0.0) -> str | None:
+def attempt(planned: Schedule, each: PlannedStage, code: ExitCode, now: float = 0.0) -> str | None:
     planned.start(each.address)
-    return planned.finish(each.address, ended(code) if code is not None else None, now)
+    return planned.finish(each.address, ended(code), now)
 
 
 def test_a_stage_waits_for_what_it_needs() -> None:
@@ -138,9 +138,9 @@ def test_retries_are_spaced_and_counted() -> None:
 
 def test_an_end_from_outside_is_charged_to_preemption_alone() -> None:
     planned = schedule(SHARED, retries=0, preemption_retries=2)
-    assert attempt(planned, FIRST, None) == "ended from outside"
+    assert attempt(planned, FIRST, ExitCode.PREEMPTED) == "PREEMPTED: why"
     assert attempt(planned, FIRST, ExitCode.PREEMPTED)
-    assert attempt(planned, FIRST, None) is None
+    assert attempt(planned, FIRST, ExitCode.PREEMPTED) is None
     assert planned.state(TRIAL_1) is State.FAILED
 
 

@@ -75,7 +75,7 @@ def status(planned: Plan, done: Done, store: ObjectStore) -> RenderableType:
         lines.append(f"evicted: the weights of {len(done.evicted)} stages, whose results are all there")
     for address in planned.stages:
         if address not in done.manifests and (outcome := _outcome(store, address)):
-            lines.append(f"{address}: {outcome.reason}: {outcome.message}")
+            lines.append(f"{address}: {outcome.told}")
     return Group(table, *lines)
 
 
@@ -147,18 +147,18 @@ class Live:
         task = self._tasks[stage.address]
         self._bars.update(task, completed=progress.done, total=progress.total, note=progress.note)
 
-    def finished(self, stage: PlannedStage, outcome: Outcome | None, retry: str | None) -> None:
+    def finished(self, stage: PlannedStage, outcome: Outcome, retry: str | None) -> None:
         self._bars.remove_task(self._tasks.pop(stage.address))
-        if outcome and outcome.exit_code == ExitCode.SUCCEEDED:
+        if outcome.exit_code == ExitCode.SUCCEEDED:
             self._count += 1
             if self._total is not None:
                 self._bars.advance(self._total)
             if not self._console.is_terminal:
                 seconds = (outcome.finished - outcome.started) / 1000
                 self._console.print(f"[{self._count}/{self._missing}] {_title(stage)} {seconds:.1f} s", markup=False)
-        elif outcome is None or outcome.exit_code != ExitCode.LEASE_HELD:
-            reason = f"{outcome.reason}: {outcome.message}" if outcome else "ended from outside"
-            self._console.print(f"{_title(stage)}: {reason}{', will be tried again' if retry else ''}", markup=False)
+        elif outcome.exit_code != ExitCode.LEASE_HELD:
+            again = ", will be tried again" if retry else ""
+            self._console.print(f"{_title(stage)}: {outcome.told}{again}", markup=False)
 
     def ended(self) -> None:
         self._bars.stop()

@@ -136,7 +136,7 @@ class Publication(Model):
 
 
 class Outcome(Model):
-    """How an attempt at a stage ended; without one it was ended from outside."""
+    """How an attempt at a stage ended."""
 
     exit_code: int
     reason: str
@@ -146,3 +146,7 @@ class Outcome(Model):
     started: int
     """Milliseconds since 1970."""
     finished: int
+
+    @property
+    def told(self) -> str:
+        return f"{self.reason}: {self.message}"

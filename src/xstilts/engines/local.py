@@ -48,7 +48,7 @@ class Listener(Protocol):
 
     def started(self, stage: PlannedStage) -> None: ...
     def progressed(self, stage: PlannedStage, progress: Progress) -> None: ...
-    def finished(self, stage: PlannedStage, outcome: Outcome | None, retry: str | None) -> None: ...
+    def finished(self, stage: PlannedStage, outcome: Outcome, retry: str | None) -> None: ...
 
 
 @dataclass(kw_only=True)
@@ -81,7 +81,7 @@ class LocalEngine:
             finally:
                 stop_all(children.values())
 
-    def publish(self, records: Sequence[TrialRecord | StudyRecord]) -> list[Outcome | None]:
+    def publish(self, records: Sequence[TrialRecord | StudyRecord]) -> list[Outcome]:
         """Publishes trials or the study, one after the other, in a process like that of a stage."""
         with _scratch() as scratch:
             log = self.logs / "publication.log"
@@ -148,8 +148,9 @@ class LocalEngine:
                 listener.progressed(stage, progress)
             if child.has_ended:
                 del children[address]
-                retry = self.schedule.finish(address, child.outcome, time.monotonic())
-                listener.finished(stage, child.outcome, retry)
+                outcome = child.ending
+                retry = self.schedule.finish(address, outcome, time.monotonic())
+                listener.finished(stage, outcome, retry)
 
 
 @contextmanager

@@ -1,22 +1,32 @@
 """Child processes of the Local engine, forked from a server that has torch and MLflow loaded already."""
 
 import multiprocessing
+import signal
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from multiprocessing import connection, forkserver
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from pathlib import Path
 from typing import Self
 
+from xstilts.core.errors import ExitCode
 from xstilts.core.results import Outcome
 from xstilts.engines.job import WORKER, Job, run_job
 from xstilts.stages.bench import Progress
 
 GRACE_SECONDS = 30.0
 """Time that stages get to save their progress when the engine is asked to stop."""
+_FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP, 255)
+"""Exit codes of a process that somebody else ended; the last is all that is known where the fork server itself died."""
+
+
+def _now() -> int:
+    """Milliseconds since 1970."""
+    return int(time.time() * 1000)
 
 
 def start_server() -> None:
@@ -31,7 +41,10 @@ class Child:
 
     process: BaseProcess
     channel: Connection
+    log: Path
+    started: int = field(default_factory=_now)
     outcome: Outcome | None = None
+    """In its own words."""
 
     @classmethod
     def spawn(cls, job: Job) -> Self:
@@ -42,7 +55,7 @@ class Child:
         with _without_script():
             process.start()
         theirs.close()
-        return cls(process, ours)
+        return cls(process, ours, job.log)
 
     @property
     def signals(self) -> tuple[Connection | int, ...]:
@@ -64,12 +77,30 @@ class Child:
     def has_ended(self) -> bool:
         return not self.process.is_alive() and (self.channel.closed or not self.channel.poll())
 
-    def wait(self) -> Outcome | None:
+    @property
+    def ending(self) -> Outcome:
+        """How the process ended, in its own words if it had time for them."""
+        if self.outcome:
+            return self.outcome
+        code, number = ExitCode.FAILED, self.process.exitcode or 0
+        told = f"exit code {number}" if number >= 0 else signal.Signals(-number).name
+        if number in _FROM_OUTSIDE:
+            code, told = ExitCode.PREEMPTED, f"{told} from outside, as when memory runs out"
+        return Outcome(
+            exit_code=code,
+            reason="ProcessDied",
+            message=f"{told}; see {self.log}",
+            holder=str(self.process.pid),
+            started=self.started,
+            finished=_now(),
+        )
+
+    def wait(self) -> Outcome:
         while not self.has_ended:
             connection.wait(self.signals)
             for _ in self.messages():
                 pass
-        return self.outcome
+        return self.ending
 
 
 @contextmanager

@@ -71,17 +71,17 @@ class Schedule:
     def start(self, address: str) -> None:
         self.running.add(address)
 
-    def finish(self, address: str, outcome: Outcome | None, now: float) -> str | None:
-        """Takes note of an attempt's end; None means that it was ended from outside. Returns why it will be retried."""
+    def finish(self, address: str, outcome: Outcome, now: float) -> str | None:
+        """Takes note of an attempt's end. Returns why it will be retried."""
         self.running.discard(address)
-        cause = cause_of(outcome.exit_code if outcome else None)
+        cause = cause_of(outcome.exit_code)
         if cause is Cause.SUCCEEDED:
             self.done.add(address)
             return None
         attempts = self._attempts.setdefault(address, _Attempts())
         if self._retry(attempts, cause, now):
-            return _reason(outcome)
-        self._fail(address, _reason(outcome))
+            return outcome.told
+        self._fail(address, outcome.told)
         return None
 
     def _retry(self, attempts: _Attempts, cause: Cause, now: float) -> bool:
@@ -122,7 +122,3 @@ class Schedule:
     def reason(self, trial: Trial) -> str:
         """Why the trial failed; empty if it did not."""
         return next((self.failed[address] for address in trial.stages if address in self.failed), "")
-
-
-def _reason(outcome: Outcome | None) -> str:
-    return f"{outcome.reason}: {outcome.message}" if outcome else "ended from outside"

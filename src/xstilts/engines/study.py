@@ -88,9 +88,8 @@ def _publish(
     keys = {receipt(record, tracker): record for record in records}
     missing = {key: record for key, record in keys.items() if not store.head(key)}
     for key, outcome in zip(missing, engine.publish(list(missing.values())), strict=True):
-        if outcome is None or outcome.exit_code != ExitCode.SUCCEEDED:
-            reason = f"{outcome.reason}: {outcome.message}" if outcome else f"the process died, see {engine.logs}"
-            raise PermanentError(f"a result could not be published to {tracker.identity}: {reason}; run again")
+        if outcome.exit_code != ExitCode.SUCCEEDED:
+            raise PermanentError(f"a result could not be published to {tracker.identity}: {outcome.told}; run again")
         store.put(key, canonical_json({"runId": outcome.message}).encode())
 
 
