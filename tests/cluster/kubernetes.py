@@ -87,20 +87,18 @@ class ControlPlane:
 
     def restart_api_server(self, *, by: signal.Signals = signal.SIGTERM) -> None:
         """Stop it and start it on the same port with the same state, and wait until it is ready."""
-        self.stop_api_server(by=by)
-        self.start_api_server()
+        with self.without_api_server(by=by):
+            pass
 
-    def stop_api_server(self, *, by: signal.Signals = signal.SIGTERM) -> None:
-        self._own().stop_api_server(by)
-
-    def start_api_server(self) -> None:
-        self._own().start_api_server()
-
-    def stop_controller_manager(self, *, by: signal.Signals = signal.SIGTERM) -> None:
-        self._own().stop_controller_manager(by)
-
-    def start_controller_manager(self) -> None:
-        self._own().start_controller_manager()
+    @contextmanager
+    def without_api_server(self, *, by: signal.Signals) -> Iterator[None]:
+        """It is back afterwards, whatever happened: other tests need it."""
+        parts = self._own()
+        parts.stop_api_server(by)
+        try:
+            yield
+        finally:
+            parts.start_api_server()
 
     def _own(self) -> Parts:
         if self._parts is None:

@@ -90,7 +90,7 @@ class Parts:
     def start(self) -> None:
         self._launch("etcd", build("etcd") / "server", self._etcd_options())
         self.start_api_server()
-        self.start_controller_manager()
+        self._start_controller_manager()
 
     @property
     def access(self) -> Access:
@@ -104,7 +104,7 @@ class Parts:
     def stop_api_server(self, by: signal.Signals) -> None:
         self._stop("kube-apiserver", by)
 
-    def start_controller_manager(self) -> None:
+    def _start_controller_manager(self) -> None:
         kubeconfig = self._folder / "kube-controller-manager.kubeconfig"
         kubeconfig.write_text(replace(self.access, token=self._manager).kubeconfig)
         options = [
@@ -117,9 +117,6 @@ class Parts:
         ]
         impatient = {"JOB_POD_FAILURE_BACKOFF": "500ms"}
         self._launch("kube-controller-manager", binary("kube-controller-manager"), options, impatient)
-
-    def stop_controller_manager(self, by: signal.Signals) -> None:
-        self._stop("kube-controller-manager", by)
 
     def _etcd_options(self) -> list[str]:
         peer = "http://127.0.0.1:1"  # there is none, and nobody asks for it

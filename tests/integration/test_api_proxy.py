@@ -140,12 +140,11 @@ def test_an_api_server_that_is_away_is_away_behind_the_proxy(
     watching = threading.Thread(target=watch)
     watching.start()
     eventually(lambda: ("watch", "configmaps") in proxy.counts())
-    control_plane.stop_api_server(by=signal.SIGKILL)
-    assert broken.wait(timeout=60)
-    watching.join()
-    with pytest.raises(Unreachable):
-        names(api, maps)
-    control_plane.start_api_server()
+    with control_plane.without_api_server(by=signal.SIGKILL):
+        assert broken.wait(timeout=60)
+        watching.join()
+        with pytest.raises(Unreachable):
+            names(api, maps)
     assert names(api, maps) == []
 
 

@@ -188,9 +188,8 @@ def test_a_process_runs_on_and_ends_while_the_api_server_is_away(
     started(node)
     # Told that it runs: else the node would still try to tell when the process ends, and not see it.
     eventually(lambda: [pod["status"]["phase"] for pod in jobs.pods()] == ["Running"])
-    control_plane.stop_api_server(by=signal.SIGKILL)
-    eventually(lambda: node.executions[0].exit_code == 0)
-    control_plane.start_api_server()
+    with control_plane.without_api_server(by=signal.SIGKILL):
+        eventually(lambda: node.executions[0].exit_code == 0)
     assert jobs.end()["type"] == "Complete"
     assert len(node.executions) == 1
 

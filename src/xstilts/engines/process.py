@@ -17,16 +17,12 @@ from xstilts.core.errors import ExitCode
 from xstilts.core.results import Outcome
 from xstilts.engines.job import WORKER, Job, run_job
 from xstilts.stages.bench import Progress
+from xstilts.stages.runner import now
 
 GRACE_SECONDS = 30.0
 """Time that stages get to save their progress when the engine is asked to stop."""
 _FROM_OUTSIDE = (-signal.SIGKILL, -signal.SIGTERM, -signal.SIGHUP, 255)
 """Exit codes of a process that somebody else ended; the last is all that is known where the fork server itself died."""
-
-
-def _now() -> int:
-    """Milliseconds since 1970."""
-    return int(time.time() * 1000)
 
 
 def start_server() -> None:
@@ -42,7 +38,7 @@ class Child:
     process: BaseProcess
     channel: Connection
     log: Path
-    started: int = field(default_factory=_now)
+    started: int = field(default_factory=now)
     outcome: Outcome | None = None
     """In its own words."""
 
@@ -92,7 +88,7 @@ class Child:
             message=f"{told}; see {self.log}",
             holder=str(self.process.pid),
             started=self.started,
-            finished=_now(),
+            finished=now(),
         )
 
     def wait(self) -> Outcome:

@@ -22,7 +22,7 @@ from xstilts.core.errors import ExitCode, XstiltsError
 from xstilts.core.results import Outcome
 from xstilts.engines.job import Job
 from xstilts.stages.bench import Progress
-from xstilts.stages.runner import StageRequest, StageRunner
+from xstilts.stages.runner import StageRequest, StageRunner, now
 from xstilts.tasks import registry
 from xstilts.tracking import open_tracker
 from xstilts.tracking.port import Tracker
@@ -65,7 +65,7 @@ def _run(job: Job, parent: Connection, should_stop: Callable[[], bool]) -> Outco
 
 
 def _publish(record: TrialRecord | StudyRecord, tracker: Tracker) -> Outcome:
-    started, code, reason, message = time.time(), ExitCode.SUCCEEDED, "Succeeded", ""
+    started, code, reason, message = now(), ExitCode.SUCCEEDED, "Succeeded", ""
     try:
         message = tracker.publish_trial(record) if isinstance(record, TrialRecord) else tracker.publish_study(record)
     except XstiltsError as error:
@@ -75,8 +75,8 @@ def _publish(record: TrialRecord | StudyRecord, tracker: Tracker) -> Outcome:
         reason=reason,
         message=message,
         holder=str(os.getpid()),
-        started=int(started * 1000),
-        finished=int(time.time() * 1000),
+        started=started,
+        finished=now(),
     )
 
 

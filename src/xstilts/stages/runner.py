@@ -51,6 +51,11 @@ def log_key(address: str) -> str:
     return f"{address}/log.txt"
 
 
+def now() -> int:
+    """Milliseconds since 1970, as in outcomes and manifests."""
+    return int(time.time() * 1000)
+
+
 def seconds(name: str, default: float) -> float:
     """A time that does not change results, from XSTILTS_<name>_SECONDS."""
     variable = f"XSTILTS_{name}_SECONDS"
@@ -118,7 +123,7 @@ class StageRunner:
         return outcome
 
     def _attempt(self, request: StageRequest) -> Outcome:
-        started, code, reason, message = _now(), ExitCode.SUCCEEDED, "Succeeded", ""
+        started, code, reason, message = now(), ExitCode.SUCCEEDED, "Succeeded", ""
         try:
             self.run(request)
         except XstiltsError as error:
@@ -133,7 +138,7 @@ class StageRunner:
             message=message[:2000],
             holder=f"{socket.gethostname()}/{os.getpid()}",
             started=started,
-            finished=_now(),
+            finished=now(),
         )
 
     def follow(self, request: StageRequest) -> None:
@@ -178,7 +183,7 @@ class StageRunner:
     def _work(self, request: StageRequest, lease: Lease) -> ArtifactManifest:
         before = artifacts.load_manifest(self.store, request.address)  # of files that are gone
         with self._bench(request, lease) as bench:
-            started = _now()
+            started = now()
             self.before_work()
             facts = _stage(request.kind).run(request.config, request.inputs, bench)
             lease.check()
@@ -222,10 +227,6 @@ def _stage(kind: StageKind) -> Any:
     return importlib.import_module(f"xstilts.stages.{kind.replace('-', '_')}")
 
 
-def _now() -> int:
-    return int(time.time() * 1000)
-
-
 def _provenance(lease: Lease, started: int) -> dict[str, object]:
     return {
         "xstilts": xstilts.__version__,
@@ -236,5 +237,5 @@ def _provenance(lease: Lease, started: int) -> dict[str, object]:
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "leaseEpoch": lease.epoch,
         "started": started,
-        "finished": _now(),
+        "finished": now(),
     }
