@@ -8,15 +8,14 @@ import pytest
 from cluster.kubernetes import ControlPlane, KubectlError
 from cluster.polling import eventually
 from cluster.s3 import S3Server
-from operators import CRDS, OperatorProcess, Place
+from operators import OperatorProcess, Place
 from studies import study_document
 
 
 @pytest.fixture
-def place(control_plane: ControlPlane, namespace: str, s3_server: S3Server) -> Place:
+def place(crds: ControlPlane, namespace: str, s3_server: S3Server) -> Place:
     """Its Studies are suspended: nothing is planned or run."""
-    control_plane.define(CRDS)
-    return Place(control_plane, namespace, s3_server, "s3://nowhere/prefix", "http://127.0.0.1:1")
+    return Place(crds, namespace, s3_server, "s3://nowhere/prefix", "http://127.0.0.1:1")
 
 
 def schedule(name: str, **spec: Any) -> dict[str, Any]:

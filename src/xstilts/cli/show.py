@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
 from rich.console import Console, Group, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
@@ -18,7 +17,8 @@ from xstilts.core.plan import Plan, PlannedStage
 from xstilts.core.results import Outcome
 from xstilts.core.world import World
 from xstilts.stages.bench import Progress
-from xstilts.store.port import NotFound, ObjectStore
+from xstilts.stages.runner import load_outcome
+from xstilts.store.port import ObjectStore
 
 if TYPE_CHECKING:
     from xstilts import report
@@ -74,7 +74,8 @@ def status(planned: Plan, done: Done, store: ObjectStore) -> RenderableType:
     if done.evicted:
         lines.append(f"evicted: the weights of {len(done.evicted)} stages, whose results are all there")
     for address in planned.stages:
-        if address not in done.manifests and (outcome := _outcome(store, address)):
+        outcome = None if address in done.manifests else load_outcome(store, address)
+        if outcome and outcome.exit_code != ExitCode.SUCCEEDED:
             lines.append(f"{address}: {outcome.told}")
     return Group(table, *lines)
 
@@ -174,14 +175,6 @@ def _by_kind(planned: Plan) -> dict[StageKind, list[PlannedStage]]:
     for stage in planned.stages.values():
         kinds[stage.kind].append(stage)
     return {kind: stages for kind, stages in kinds.items() if stages}
-
-
-def _outcome(store: ObjectStore, address: str) -> Outcome | None:
-    try:
-        outcome = Outcome.model_validate_json(store.read(f"{address}/outcome.json"))
-    except (NotFound, ValidationError):
-        return None
-    return outcome if outcome.exit_code != ExitCode.SUCCEEDED else None
 
 
 def _short(number: float) -> str:

@@ -11,8 +11,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import ValidationError
-
 from xstilts import acceptance, conclusion
 from xstilts.acceptance import publication_of, store_of
 from xstilts.api.access import StoreSpec
@@ -36,12 +34,12 @@ from xstilts.controller.views import (
 from xstilts.core import planner
 from xstilts.core.errors import ExitCode, LeaseHeld, UserError, XstiltsError
 from xstilts.core.plan import Plan, PlannedStage
-from xstilts.core.results import EvaluationFacts, Outcome
+from xstilts.core.results import EvaluationFacts
 from xstilts.engines import jobs
 from xstilts.stages.publication import is_published, publish
-from xstilts.stages.runner import seconds
+from xstilts.stages.runner import load_outcome, seconds
 from xstilts.store import artifacts, evictions, leases, studies
-from xstilts.store.port import NotFound, ObjectStore
+from xstilts.store.port import ObjectStore
 from xstilts.store.preflight import preflight
 from xstilts.tracking import Tracker, open_tracker
 
@@ -170,7 +168,7 @@ class Clerk:
         `since` is when the Job was made, in seconds since 1970: an older outcome is of another attempt.
         """
         store = self._store(study)
-        outcome = _outcome(store, address)
+        outcome = load_outcome(store, address)
         ours = outcome is not None and outcome.finished / 1000 >= since - 1
         if printed and not ours:  # killed before it could keep its own
             store.put(f"{address}/log.txt", printed[-LOG_BYTES:])
@@ -248,10 +246,3 @@ def _check(call: Callable[[], None]) -> Check:
     except XstiltsError as error:
         return Check(ready=False, reason=type(error).__name__, message=str(error))
     return Check(ready=True, reason=Reason.READY)
-
-
-def _outcome(store: ObjectStore, address: str) -> Outcome | None:
-    try:
-        return Outcome.model_validate_json(store.read(f"{address}/outcome.json"))
-    except (NotFound, ValidationError):
-        return None

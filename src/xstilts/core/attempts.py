@@ -27,8 +27,5 @@ _CAUSES = {
 }
 
 
-def cause_of(exit_code: int | None) -> Cause:
-    """Cause by exit code; None where the process left none, since it was ended from outside."""
-    if exit_code is None:
-        return Cause.PREEMPTED
+def cause_of(exit_code: int) -> Cause:
     return next((cause for code, cause in _CAUSES.items() if code == exit_code), Cause.RETRYABLE)

@@ -71,8 +71,7 @@ def _judged(pod: Mapping[str, Any], status: Mapping[str, Any], end: Mapping[str,
     if status["phase"] == "Succeeded":
         return Cause.SUCCEEDED, "Succeeded", ""
     code, said = _exit_code(end), end.get("message", "").strip()
-    own = cause_of(code)
-    if code is not None and own is not Cause.RETRYABLE:
+    if code is not None and (own := cause_of(code)) is not Cause.RETRYABLE:
         return own, _name(code), said
     if outside := _from_outside(pod, status, end):
         return Cause.PREEMPTED, *outside

@@ -19,6 +19,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 import xstilts
 from xstilts.api.study import StageKind
 from xstilts.core.configs import StageConfig
@@ -32,7 +34,7 @@ from xstilts.stages.log_tail import kept_log
 from xstilts.stages.publication import is_published, publish
 from xstilts.store import artifacts, evictions, leases
 from xstilts.store.leases import Lease
-from xstilts.store.port import ObjectStore
+from xstilts.store.port import NotFound, ObjectStore
 from xstilts.tracking.port import Tracker
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,14 @@ TRAININGS: frozenset[StageKind] = frozenset({"pretraining", "intermediate-traini
 def outcome_key(address: str) -> str:
     """How the last attempt at a stage ended."""
     return f"{address}/outcome.json"
+
+
+def load_outcome(store: ObjectStore, address: str) -> Outcome | None:
+    """Of the last attempt; None where there is none, or one of another version."""
+    try:
+        return Outcome.model_validate_json(store.read(outcome_key(address)))
+    except (NotFound, ValidationError):
+        return None
 
 
 def log_key(address: str) -> str:
