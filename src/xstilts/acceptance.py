@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from xstilts.api.access import StoreSpec
 from xstilts.api.base import Model
+from xstilts.api.names import PLAN
 from xstilts.api.study import StageKind, Study, TargetRef, TaskRef
 from xstilts.core.catalogue import ENGLISH, TEXT_SPLIT, Source, TaskSpec
 from xstilts.core.errors import UserError
@@ -93,8 +94,11 @@ def load_plan(store: ObjectStore, study: str) -> Plan:
 
 
 def load_frozen(store: ObjectStore, study: str, plan_digest: str) -> Plan:
-    """A plan by its digest. Raises NotFound."""
-    return Plan.model_validate_json(store.read(studies.plan_key(study, plan_digest)))
+    """A plan by its digest. Raises UserError where it is gone, IntegrityError where it can't be read."""
+    found = documents.load(store, studies.plan_key(study, plan_digest), Plan)
+    if found is None:
+        raise _gone(study, plan_digest, store)
+    return found
 
 
 class ResolvedInputs(Model):
@@ -109,12 +113,21 @@ def _inputs_key(study: str, plan_digest: str) -> str:
 
 
 def _resolved_before(study: Study, store: ObjectStore, previous: str) -> World:
-    before = ResolvedInputs.model_validate_json(store.read(_inputs_key(study.metadata.name, previous)))
+    before = documents.load(store, _inputs_key(study.metadata.name, previous), ResolvedInputs)
+    if before is None:
+        raise _gone(study.metadata.name, previous, store)
     return World(
         tasks=_specs(),
         datasets=dict(_stored(study, store)) | before.datasets,
         model_digest=before.model_digest,
         versions=VERSIONS,
+    )
+
+
+def _gone(study: str, plan_digest: str, store: ObjectStore) -> UserError:
+    return UserError(
+        f"plan {plan_digest} of study {study!r}, which was accepted, is not in {store.uri}; restore studies/{study}/ "
+        f"there, or apply the study under another name (without its annotation {PLAN}) to plan it from today's data"
     )
 
 

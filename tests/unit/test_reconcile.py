@@ -4,8 +4,11 @@ import pytest
 
 from simulation import NAMESPACE, START, Simulation, address_of, study_document
 from xstilts.api.names import FINALIZER
-from xstilts.cluster.port import EVENTS, JOBS, STUDIES, TRIALS
-from xstilts.controller.actions import Decision
+from xstilts.api.status import CurveFit, StudyStatus
+from xstilts.cluster.errors import ForeignObject, Invalid
+from xstilts.cluster.port import EVENTS, JOBS, STUDIES, TRIALS, Object
+from xstilts.controller.actions import CreateTrial, Decision
+from xstilts.controller.effects import check_is_ours
 from xstilts.controller.reconcile import reconcile
 from xstilts.controller.views import Check, Claim
 from xstilts.core.errors import ExitCode
@@ -521,3 +524,134 @@ def test_results_that_are_gone_from_the_store_are_made_again(world):
     world.settle()
     again = [each for each in world.jobs() if address_of(each) == address_of(job)]
     assert [each["metadata"]["labels"]["xstilts.dev/generation"] for each in again] == ["2"]
+
+
+# ---- statuses within their bounds
+
+
+def test_a_study_with_more_curves_than_its_status_has_room_for_ends_and_says_how_many_are_left_out(world):
+    world.desk.curves = (CurveFit(recipe="mnli", target="xnli", model="power", n=12),) * 300
+    world.apply(study_document())
+    world.finish()
+    assert world.condition("Succeeded") == ("True", "Succeeded")
+    status = world.study()["status"]
+    assert len(status["curves"]) == 256
+    assert status["omitted"] == [{"field": "curves", "entries": 44}]
+    assert asks_for_nothing(world)
+
+
+def test_a_status_that_its_own_schema_refuses_is_never_sent(world):
+    world.apply(study_document())
+    world.settle()
+    study = world.study()
+    status = StudyStatus().model_copy(update={"progress": "x" * 100})
+    metadata = study["metadata"]
+    with pytest.raises(Invalid, match=r"status of Study s: status\.progress"):
+        world.controller.effects.write_status(STUDIES, NAMESPACE, "s", metadata["resourceVersion"], status)
+    assert world.study() == study
+
+
+# ---- objects of the same name that are not ours
+
+
+def foreign_job(world: Simulation, **labels: str) -> Object:
+    """Somebody's Job, under the name that the operator would give to the first stage of its plan."""
+    world.apply(study_document())
+    world.settle()
+    name = world.jobs()[0]["metadata"]["name"]
+    world.cluster.delete(STUDIES, NAMESPACE, "s")
+    world.settle()
+    world.settle()
+    assert world.cluster.get(JOBS, NAMESPACE, name) is None
+    pod = {"template": {"spec": {"containers": [{"name": "main", "image": "theirs:1"}]}}}
+    metadata = {"name": name, "namespace": NAMESPACE, "labels": labels}
+    return world.cluster.create(JOBS, {"metadata": metadata, "spec": pod})
+
+
+@pytest.mark.parametrize(
+    "labels", [{}, {"app.kubernetes.io/managed-by": "xstilts"}, {"app.kubernetes.io/managed-by": "somebody"}]
+)
+def test_a_job_of_the_name_of_ours_that_is_not_ours_is_left_alone_and_not_hammered(world, labels):
+    job = foreign_job(world, **labels)
+    world.desk.asked.clear()
+    world.apply(study_document())
+    world.settle()
+    started = world.desk.asked["prepare"]
+    for _ in range(30):
+        world.now += 1
+        world.controller.look_at_all()
+        world.settle()
+    assert world.cluster.get(JOBS, NAMESPACE, job["metadata"]["name"]) == job
+    assert world.desk.asked["prepare"] - started <= 6  # at 2, 4, 8, 16 seconds, and what the others need
+    world.cluster.delete(STUDIES, NAMESPACE, "s")
+    world.settle()
+    assert world.cluster.get(JOBS, NAMESPACE, job["metadata"]["name"]) == job
+
+
+def test_a_job_of_ours_that_lost_a_label_is_named_with_the_label(world):
+    world.apply(study_document())
+    world.settle()
+    wanted = world.jobs()[0]
+    stripped = {"metadata": {"labels": {"xstilts.dev/stage-key": None}}}
+    there = world.cluster.patch(JOBS, NAMESPACE, wanted["metadata"]["name"], stripped)
+    with pytest.raises(ForeignObject, match=r"xstilts\.dev/stage-key=.*put the labels back"):
+        check_is_ours(there, wanted)
+
+
+def test_a_job_that_another_study_started_is_ours_whoever_it_names(world):
+    world.apply(study_document())
+    world.settle()
+    wanted = world.jobs()[0]
+    labels = {"xstilts.dev/study": "other", "xstilts.dev/trial": "other-baseline-s1"}
+    there = world.cluster.patch(JOBS, NAMESPACE, wanted["metadata"]["name"], {"metadata": {"labels": labels}})
+    check_is_ours(there, wanted)
+    assert there["metadata"]["labels"]["xstilts.dev/study"] == "other"
+
+
+def test_a_trial_of_another_study_with_the_same_name_is_told_with_the_way_out(world):
+    """Study `a` with recipe `b-mnli` and Study `a-b` with recipe `mnli` name their Trials alike."""
+    recipe = {"name": "b-mnli", "tasks": [{"name": "mnli"}]}
+    world.apply(study_document("a", recipes=[recipe]))
+    world.settle()
+    world.apply(study_document("a-b"))
+    world.settle()
+    trial = next(name for name in world.trials("a") if name.startswith("a-b-mnli-100"))
+    other = world.cluster.get(TRIALS, NAMESPACE, trial)
+    assert other is not None
+    assert other["spec"]["study"] == "a"
+    observed = world.controller.state.observed(world.key("a-b"))
+    assert observed is not None
+    outline = observed.facts.outline
+    assert outline is not None
+    action = CreateTrial(next(each for each in outline.trials if each.name == trial))
+    with pytest.raises(ForeignObject, match=r"belongs to Study 'a'; rename this Study or its recipe 'mnli'"):
+        world.controller.effects.request(world.key("a-b"), observed, action)
+    assert world.cluster.get(TRIALS, NAMESPACE, trial) == other
+
+
+# ---- plans outlast statuses
+
+
+def test_a_study_whose_status_was_wiped_keeps_the_plan_that_it_was_accepted_with(world):
+    world.apply(study_document())
+    world.settle()
+    digest = world.study()["status"]["plan"]["digest"]
+    assert world.study()["metadata"]["annotations"]["xstilts.dev/plan"] == f"s/{digest}"
+    world.cluster.patch(STUDIES, NAMESPACE, "s", {"status": None}, subresource="status")
+    world.start_operator()
+    world.finish()
+    assert world.desk.previous == [None, digest]
+    assert world.study()["status"]["plan"]["digest"] == digest
+    assert world.condition("Succeeded") == ("True", "Succeeded")
+
+
+def test_a_copy_under_another_name_is_planned_anew(world):
+    world.apply(study_document())
+    world.settle()
+    annotations = world.study()["metadata"]["annotations"]
+    copy = study_document("copy")
+    copy["metadata"]["annotations"] = annotations
+    world.apply(copy)
+    world.settle()
+    assert world.desk.previous == [None, None]
+    assert world.study("copy")["metadata"]["annotations"]["xstilts.dev/plan"].startswith("copy/")

@@ -131,3 +131,16 @@ def test_an_expression_that_is_none_is_refused_in_the_status():
     world.settle()
     (condition,) = world.status()["conditions"]
     assert (condition["status"], condition["reason"]) == ("False", "InvalidSchedule")
+
+
+def test_somebodys_study_of_the_name_for_a_slot_is_left_alone_and_logged_with_the_way_out(caplog):
+    world = World()
+    world.at(13)
+    (made,) = world.studies()
+    other = World()
+    theirs = other.cluster.create(
+        STUDIES, {"metadata": {"name": made["metadata"]["name"], "namespace": "team"}, "spec": {}}
+    )
+    other.at(13)
+    assert other.studies() == [theirs]
+    assert "was not made by this schedule; delete it, or rename the schedule" in caplog.text

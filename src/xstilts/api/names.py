@@ -28,6 +28,9 @@ SCHEDULE = f"{GROUP}/schedule"
 
 STORE = f"{GROUP}/store"
 """Where the results of a Job lie."""
+PLAN = f"{GROUP}/plan"
+"""On a Study, `<its name>/<digest>` of the plan that was accepted last. Unlike the status it survives a backup and
+restore, which leave the status out; a copy of the Study under another name has a plan of its own."""
 SLOT = f"{GROUP}/slot"
 """Time that a StudySchedule made a Study for."""
 

@@ -85,6 +85,15 @@ class CurveFit(Model):
     """Points that it was fitted to."""
 
 
+class Omission(Model):
+    """A list that was cut."""
+
+    field: str = Field(max_length=63)
+    """Path of the list below `status`, such as `curves` or `plan.notApplicable`."""
+    entries: int = Field(ge=1)
+    """How many entries were left out."""
+
+
 class StudyStatus(Model):
     """Where a study stands."""
 
@@ -106,6 +115,8 @@ class StudyStatus(Model):
     """The best point for each target."""
     curves: tuple[CurveFit, ...] = Field((), max_length=256)
     """Fits of score over size, for each recipe and target."""
+    omitted: tuple[Omission, ...] = Field((), max_length=16)
+    """Lists of this status that have no room for all entries. The report has everything."""
     report_url: str | None = Field(None, alias="reportURL", max_length=2048)
     """Where the report lies, once it is written."""
     tracking_url: str | None = Field(None, alias="trackingURL", max_length=2048)

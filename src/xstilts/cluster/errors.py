@@ -6,6 +6,7 @@ XstiltsError
 │       ├── NotFound             there is no such object
 │       ├── NotInstalled         the API server does not know the kind: its definition is missing
 │       ├── AlreadyExists        an object has that name
+│       ├── ForeignObject        an object has that name, and is not ours
 │       ├── Unauthorized         it does not know who asks
 │       ├── Forbidden            who asks may not, or a quota or a policy is in the way
 │       └── Invalid              the object is not what it should be; one line a cause
@@ -31,6 +32,10 @@ class NotInstalled(ClusterError):
 
 class AlreadyExists(ClusterError):
     """An object has that name, perhaps one that is being deleted."""
+
+
+class ForeignObject(ClusterError):
+    """An object has the name of one of ours and was not made for what ours does: it is neither used nor deleted."""
 
 
 class Unauthorized(ClusterError):

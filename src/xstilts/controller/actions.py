@@ -40,6 +40,13 @@ class Recall:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordPlan:
+    """Name the accepted plan in the Study's metadata, where it outlasts the status."""
+
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
 class CreateTrial:
     trial: TrialOutline
 
@@ -127,6 +134,7 @@ class Conclude:
 
 Action = (
     AddFinalizer
+    | RecordPlan
     | RemoveFinalizer
     | DeleteStudy
     | Preflight

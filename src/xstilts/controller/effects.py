@@ -11,12 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import cast
 
-from xstilts.api import names
+from pydantic import ValidationError
+
+from xstilts.api import load, names
 from xstilts.api.base import Model
 from xstilts.api.names import Reason
 from xstilts.api.study import API_VERSION, StageKind, StageResources, Study
 from xstilts.api.trial import StageRef, TrialSpec
-from xstilts.cluster.errors import AlreadyExists, ClusterError, NotFound
+from xstilts.cluster.errors import AlreadyExists, ClusterError, ForeignObject, Invalid, NotFound
 from xstilts.cluster.port import EVENTS, JOBS, PODS, STUDIES, TRAIN_JOBS, TRIALS, Cluster, Object, Resource
 from xstilts.controller import actions as asked
 from xstilts.controller import metrics
@@ -44,6 +46,8 @@ from xstilts.engines.workloads import WorkloadState, differs_from_asked, workloa
 
 LOG_LINES = 1000
 FIRST_RETRY_SECONDS = 2.0
+OURS = (names.MANAGED_BY, names.STAGE, names.STAGE_KEY, names.GENERATION)
+"""Labels that any Study's Job for the same stage and attempt has."""
 JOINED = {WorkloadState.ACTIVE, WorkloadState.SUSPENDED, WorkloadState.SUCCEEDED}
 """A Job that has failed already is not taken over: the next generation is ours."""
 
@@ -71,6 +75,8 @@ class Effects:
                 self._finalizers(study, [*study.finalizers, names.FINALIZER])
             case asked.RemoveFinalizer():
                 self._finalizers(study, [name for name in study.finalizers if name != names.FINALIZER])
+            case asked.RecordPlan(digest):
+                self._record_plan(study, digest)
             case asked.DeleteStudy():
                 self.cluster.delete(STUDIES, study.namespace, study.name, uid=study.uid)
             case asked.CreateTrial(trial):
@@ -90,6 +96,10 @@ class Effects:
 
     def _finalizers(self, study: StudyView, wanted: list[str]) -> None:
         patch = {"metadata": {"finalizers": wanted, "resourceVersion": study.resource_version}}
+        self._saw(STUDIES, self.cluster.patch(STUDIES, study.namespace, study.name, patch))
+
+    def _record_plan(self, study: StudyView, digest: str) -> None:
+        patch = {"metadata": {"annotations": {names.PLAN: f"{study.name}/{digest}"}}}
         self._saw(STUDIES, self.cluster.patch(STUDIES, study.namespace, study.name, patch))
 
     def _create_trial(self, study: StudyView, trial: TrialOutline) -> None:
@@ -115,8 +125,15 @@ class Effects:
             made = self.cluster.create(TRIALS, document | {"spec": spec.model_dump(mode="json", exclude_none=True)})
         except AlreadyExists:
             there = self.cluster.get(TRIALS, study.namespace, trial.name)
-            if there is None or all(owner["uid"] != study.uid for owner in _owners(there)):
-                return  # of a Study of the same name that is being deleted: it goes, then ours is made
+            if there is None:
+                return
+            if all(owner["uid"] != study.uid for owner in _owners(there)):
+                if there["spec"]["study"] == study.name:
+                    return  # of a deleted Study of this name: garbage collection removes it, then ours is created
+                raise ForeignObject(
+                    f"Trial {trial.name!r} exists and belongs to Study {there['spec']['study']!r}; rename this Study "
+                    f"or its recipe {trial.point.recipe!r}, or delete that Trial"
+                ) from None
             made = there
         self._saw(TRIALS, made)
 
@@ -152,8 +169,15 @@ class Effects:
         return self.state.see(resource, obj)
 
     def write_status(self, resource: Resource, namespace: str, name: str, version: str, status: Model) -> Object:
-        """The whole status, over the version that it was decided on. Raises Conflict for another."""
+        """The whole status, over the version that it was decided on. Raises Conflict for another.
+
+        Raises Invalid, without a request, for a status that its own schema does not allow.
+        """
         document = status.model_dump(mode="json", exclude_none=True)
+        try:
+            type(status).model_validate(document)
+        except ValidationError as error:
+            raise Invalid(f"status of {resource.kind} {name}: {load.explain(error, under='status')}") from error
         unset = {field: None for field in status.model_dump(mode="json") if field not in document}
         patch = {"metadata": {"resourceVersion": version}, "status": document | unset}
         written = self.cluster.patch(resource, namespace, name, patch, subresource="status")
@@ -231,7 +255,8 @@ class Effects:
                     raise PermanentError(f"{facts.storage.message} {facts.tracking.message}".strip())
             case asked.Accept():
                 plan = observed.study.status.plan
-                answer = self.desk.accept(namespace, study, plan.digest if plan else None)
+                previous = plan.digest if plan else observed.study.recorded_plan
+                answer = self.desk.accept(namespace, study, previous or None)
                 self._plan(key, observed, answer)
                 metrics.stages_reused(facts.reused)
             case asked.Recall():
@@ -296,6 +321,7 @@ class Effects:
             there = self.cluster.get(resource, study.namespace, manifest["metadata"]["name"])
             if there is None:
                 return
+            check_is_ours(there, manifest)
             self._saw(resource, there)
             if workload(there).state in JOINED:
                 self._join(resource, study, manifest["metadata"]["name"])
@@ -332,6 +358,21 @@ class Effects:
 
 def _resource(kind: str) -> Resource:
     return TRAIN_JOBS if kind == TRAIN_JOBS.kind else JOBS
+
+
+def check_is_ours(there: Object, wanted: Object) -> None:
+    """Raises ForeignObject unless an object of the wanted name does the same stage for some Study.
+
+    Whoever started it is free to differ, and so are the Study and Trial that it was started for.
+    """
+    has, wants = (obj["metadata"].get("labels") or {} for obj in (there, wanted))
+    missing = [f"{label}={wants[label]}" for label in OURS if has.get(label) != wants[label]]
+    if missing:
+        name = wanted["metadata"]["name"]
+        raise ForeignObject(
+            f"{wanted['kind']} {name!r} exists without the labels that make it ours ({', '.join(missing)}); "
+            "delete it, or put the labels back if it is the operator's own"
+        )
 
 
 def _owners(obj: Object) -> list[Object]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from xstilts.acceptance import publication_of
 from xstilts.api.names import Reason
+from xstilts.api.status import CurveFit
 from xstilts.api.study import Study
 from xstilts.cluster.port import Object
 from xstilts.controller.views import Accepted, Check, Claim, Conclusion, Diagnosis, Known, Refusal, Start, outline
@@ -27,7 +28,11 @@ class MemoryDesk:
     checks: tuple[Check, Check] = (Check(True, Reason.READY), Check(True, Reason.READY))
     outcomes: dict[str, Diagnosis] = field(default_factory=dict)
     """What stages left behind when they failed."""
+    curves: tuple[CurveFit, ...] = ()
+    """Of every Study that ends."""
     asked: Counter[str] = field(default_factory=Counter)
+    previous: list[str | None] = field(default_factory=list)
+    """Plans that Studies were to be accepted by, in order."""
     fault: Callable[[str], XstiltsError | None] = lambda call: None
     """Decides over every call whether it fails."""
     _plans: dict[str, Plan] = field(default_factory=dict)
@@ -38,6 +43,7 @@ class MemoryDesk:
 
     def accept(self, namespace: str, study: Study, previous: str | None) -> Accepted | Refusal:
         self._note("accept")
+        self.previous.append(previous)
         try:
             jobs.check(study)
             plan = self.planner(study)
@@ -93,7 +99,7 @@ class MemoryDesk:
 
     def conclude(self, namespace: str, study: Study, digest: str, failures: Mapping[str, str]) -> Conclusion:
         self._note("conclude")
-        return Conclusion(report_url=f"memory:/{study.metadata.name}/report.html")
+        return Conclusion(curves=self.curves, report_url=f"memory:/{study.metadata.name}/report.html")
 
     def _known(self, address: str, study: str) -> Known:
         if address not in self.made:

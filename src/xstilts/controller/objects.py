@@ -5,6 +5,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from pydantic import ValidationError
 
+from xstilts.api import names
 from xstilts.api.load import explain
 from xstilts.api.names import Reason
 from xstilts.api.status import StudyStatus
@@ -46,10 +47,16 @@ def study_view(obj: Object, old: StudyView | None) -> StudyView:
         study=study,
         error=error,
         spec_digest=spec_digest,
+        recorded_plan=_recorded_plan(metadata),
         status=_status(StudyStatus, obj.get("status")) or StudyStatus(),
         finalizers=tuple(metadata.get("finalizers", ())),
         deleted_at=seconds_of(metadata["deletionTimestamp"]) if metadata.get("deletionTimestamp") else None,
     )
+
+
+def _recorded_plan(metadata: Object) -> str:
+    study, _, digest = str((metadata.get("annotations") or {}).get(names.PLAN, "")).partition("/")
+    return digest if study == metadata["name"] else ""
 
 
 def _parse(obj: Object) -> tuple[Study | None, str]:

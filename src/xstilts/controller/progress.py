@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Literal
 
+from xstilts.api.bounds import within_bounds
 from xstilts.api.conditions import Condition, ConditionStatus, set_condition
 from xstilts.api.names import Reason, TrialCondition
 from xstilts.api.study import StageKind, Study
@@ -85,8 +86,8 @@ class Progress:
             self.counts["reused"] += ended == "Succeeded" and all(stage.reused for stage in status.stages)
         if ended == "Failed":
             self.failures[trial.name] = message
-        if view is None or status != old:
-            self.statuses[trial.name] = status
+        if view is None or (status != old and within_bounds(status)[0] != old):
+            self.statuses[trial.name] = within_bounds(status)[0]
 
     def _stand(self, trial: TrialOutline) -> tuple[str, str, Ended | None]:
         """Reason and message of the trial's condition, and whether that is its end."""

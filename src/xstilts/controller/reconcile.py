@@ -7,9 +7,10 @@ missed event costs time and nothing else; when all it asks for is done, it asks 
 from collections.abc import Iterator, Mapping
 
 from xstilts.api.access import EngineType
+from xstilts.api.bounds import within_bounds
 from xstilts.api.conditions import Condition, ConditionStatus, find_condition, set_condition
 from xstilts.api.names import FINALIZER, Reason, StudyCondition
-from xstilts.api.status import Counts, PlanStatus
+from xstilts.api.status import Counts, Omission, PlanStatus, StudyStatus
 from xstilts.api.study import Study
 from xstilts.controller import stages
 from xstilts.controller.actions import (
@@ -25,6 +26,7 @@ from xstilts.controller.actions import (
     Leave,
     Preflight,
     Recall,
+    RecordPlan,
     StopJob,
     call_name,
 )
@@ -65,7 +67,7 @@ class _Pass:
         elif (study := self._supported()) and self._reachable() and self._planned(study):
             progress = self._go_on(study)
         return Decision(
-            status=self.status,
+            status=_bounded(self.status),
             trials=progress.statuses if progress else {},
             actions=tuple(self._possible()),
             events=(*self._refusals(), *self.events),
@@ -217,12 +219,15 @@ class _Pass:
                         stages=len(outline.stages),
                         reused=self.facts.reused,
                         to_run=len(outline.stages) - self.facts.reused,
-                        not_applicable=outline.not_applicable[:64],
+                        not_applicable=outline.not_applicable,
                     ),
+                    "omitted": (),
                     "start_time": self.status.start_time or timestamp(self.now),
                     "completion_time": None,
                 }
             )
+        if self.observed.study.recorded_plan != outline.digest:
+            self.actions.append(RecordPlan(outline.digest))
         self._say(StudyCondition.ACCEPTED, ConditionStatus.TRUE, Reason.ACCEPTED)
         return True
 
@@ -354,6 +359,16 @@ class _Pass:
                     "tracking_url": found.tracking_url,
                 }
             )
+
+
+def _bounded(status: StudyStatus) -> StudyStatus:
+    """The status as the API server takes it, with the number of entries that each cut list has lost."""
+    bounded, cut = within_bounds(status)
+    if not cut:
+        return status
+    kept = [omission for omission in status.omitted if omission.field not in cut]
+    omissions = (Omission(field=field, entries=entries) for field, entries in cut.items())
+    return bounded.model_copy(update={"omitted": (*kept, *omissions)})
 
 
 def _first_problem(*checks: Check | None) -> str:

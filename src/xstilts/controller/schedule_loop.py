@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from xstilts.api import names
 from xstilts.api.study import Study
-from xstilts.cluster.errors import AlreadyExists
+from xstilts.cluster.errors import AlreadyExists, ForeignObject
 from xstilts.cluster.port import SCHEDULES, STUDIES, Object, Resource
 from xstilts.controller.desk import Desk
 from xstilts.controller.effects import Effects
@@ -104,6 +104,15 @@ class ScheduleLoop(Loop):
                     self.see(STUDIES, cluster.create(STUDIES, manifest))
                 except AlreadyExists:
                     there = cluster.get(STUDIES, key.namespace, manifest["metadata"]["name"])
+                    if (
+                        there
+                        and not controlled_by(there, observed.uid)
+                        and "deletionTimestamp" not in there["metadata"]
+                    ):
+                        raise ForeignObject(
+                            f"Study {manifest['metadata']['name']!r} exists and was not made by this schedule; "
+                            "delete it, or rename the schedule"
+                        ) from None
                     if there:
                         self.see(STUDIES, there)
             case DeleteStudy(name, uid):

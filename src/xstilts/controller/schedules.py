@@ -16,6 +16,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from xstilts.api import names
+from xstilts.api.bounds import within_bounds
 from xstilts.api.conditions import Condition, ConditionStatus, find_condition, set_condition
 from xstilts.api.names import Reason, ScheduleCondition
 from xstilts.api.schedule import ConcurrencyPolicy, StudyScheduleSpec, StudyScheduleStatus
@@ -262,12 +263,11 @@ def _decision(
         reason=stand.reason,
         message=stand.message[:2000],
     )
-    status = status.model_copy(
-        update={
-            "conditions": set_condition(status.conditions, ready),
-            "next_schedule_time": _text(following) if following else None,
-        }
-    )
+    updates = {
+        "conditions": set_condition(status.conditions, ready),
+        "next_schedule_time": _text(following) if following else None,
+    }
+    status, _ = within_bounds(status.model_copy(update=updates))
     actions = (*stand.actions, *_history(observed))
     return ScheduleDecision(
         status, actions, tuple(_events(observed, status)), _wake_at(observed, status, stand, now, following)

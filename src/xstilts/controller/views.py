@@ -226,6 +226,8 @@ class StudyView:
     """Why it can't."""
     spec_digest: str = ""
     """Of the fields of the spec that a plan is made from."""
+    recorded_plan: str = ""
+    """Digest of the plan that its annotation names."""
     status: StudyStatus = NO_STATUS
     finalizers: tuple[str, ...] = ()
     deleted_at: float | None = None

@@ -168,7 +168,7 @@ def _differences(field: str, there: Mapping[str, str], asked: Mapping[str, str])
 
 def _shape(found: Mapping[str, Any]) -> _Shape:
     if found["kind"] == "TrainJob":
-        trainer = found["spec"]["trainer"]
+        trainer = found["spec"].get("trainer") or {}
         amounts = trainer.get("resourcesPerNode") or {}
         nodes, processes = trainer.get("numNodes") or 1, trainer.get("numProcPerNode") or 1
     else:
