@@ -64,6 +64,7 @@ class Simulation:
 
     faults: Any = None
     max_running_trials: int = 100
+    excluded_namespaces: tuple[str, ...] = ()
     now: float = START
     runs: Counter[str] = field(default_factory=Counter)
     """How often the work of each stage was done."""
@@ -80,7 +81,7 @@ class Simulation:
     def start_operator(self) -> None:
         """Also after a crash: everything that was in memory is gone, calls that were under way are cut off."""
         self.calls = Inline()
-        state = State(max_running_trials=self.max_running_trials)
+        state = State(max_running_trials=self.max_running_trials, excluded_namespaces=self.excluded_namespaces)
         self.controller = Controller(
             state=state,
             effects=Effects(self.cluster, self.desk, state, "trainer:1", clock=lambda: self.now),

@@ -33,6 +33,9 @@ from xstilts.tasks import registry
 PUBLISHED = "as-published"
 """Layout of splits that are not in the store and are planned with by their published row counts."""
 
+MANY_ROWS = 10**9
+"""Rows of a split that nobody has counted, where sizes are only checked."""
+
 
 def store_of(spec: StoreSpec) -> ObjectStore:
     """The store that a Study names."""
@@ -50,14 +53,16 @@ def resolve_world(study: Study, store: ObjectStore, *, open_at: Callable[[StoreS
     return World(tasks=_specs(), datasets=dict(_stored(study, store)), model_digest=manifest.key, versions=VERSIONS)
 
 
-def provisional_world(study: Study, store: ObjectStore) -> World:
-    """Like `resolve_world`, but touches nothing: data sets that are missing count with their published rows.
+def provisional_world(study: Study, store: ObjectStore | None) -> World:
+    """Like `resolve_world`, but writes nothing: data sets that are missing count with their published rows.
 
-    Keys of a plan made in it hold only for the data that are there.
+    Keys of a plan made in it hold only for the data that are there. Without a store nothing is read either, and where
+    no number of rows is published no size is too large.
     """
-    stored = dict(_stored(study, store))
+    stored = dict(_stored(study, store)) if store else {}
     names = {need.source.dataset for need in _needs(study)} - stored.keys()
-    datasets = stored | {name: _as_published(name, study) for name in names}
+    unknown = 0 if store else MANY_ROWS
+    datasets = stored | {name: _as_published(name, study, unknown) for name in names}
     model = digest(study.spec.model.document())
     return World(tasks=_specs(), datasets=datasets, model_digest=model, versions=VERSIONS)
 
@@ -227,15 +232,18 @@ def _stored(study: Study, store: ObjectStore) -> Iterable[tuple[str, DatasetMani
             yield name, manifest
 
 
-def _as_published(name: str, study: Study) -> DatasetManifest:
-    """A data set with the rows that its tasks' specs cite, in the splits and languages that the Study names."""
+def _as_published(name: str, study: Study, unknown: int) -> DatasetManifest:
+    """A data set with the rows that its tasks' specs cite, in the splits and languages that the Study names.
+
+    `unknown` is the number of rows where a spec cites none.
+    """
     splits = {
         (need.source.split, language): Split(
             dataset=name,
             split=need.source.split,
             language=language,
             layout=PUBLISHED,
-            rows=need.published_rows,
+            rows=need.published_rows or unknown,
             files=(),
         )
         for need in _needs(study)

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from typer.testing import CliRunner, Result
 
-from studies import TinyStudy
+from studies import TinyStudy, study_document
 from xstilts.cli import app
 from xstilts.core.errors import UserError
 
@@ -30,6 +30,35 @@ def test_every_example_is_valid(study: Path, tmp_path: Path, monkeypatch: pytest
     monkeypatch.chdir(tmp_path)
     valid = call("validate", study)
     assert valid.exit_code == 0, valid.output
+
+
+def test_validate_contacts_neither_the_store_nor_any_server(tmp_path: Path) -> None:
+    study = study_document(
+        store={"uri": "s3://bucket/prefix", "endpoint": "http://127.0.0.1:9", "region": "us-east-1"},
+        tracking={"uri": "http://127.0.0.1:9"},
+    )
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    valid = call("validate", tmp_path / "study.yaml")
+    assert valid.exit_code == 0, valid.output
+    assert "3 trials" in valid.output
+
+
+def test_validate_checks_sizes_against_the_store_only_where_it_is_asked_to(tiny_inputs: Path, tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    assert call("data", "import", "mnli", "--from", tiny_inputs / "data", "--store", store).exit_code == 0
+    recipe = {"name": "mnli", "tasks": [{"name": "mnli"}], "sizes": ["200000"]}
+    study = study_document(recipes=[recipe], store={"uri": str(store)})
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study))
+    assert call("validate", tmp_path / "study.yaml").exit_code == 0
+    refused = call("validate", tmp_path / "study.yaml", "--with-store")
+    assert "200000 is more than the 120 rows" in str(refused.exception)
+
+
+def test_a_size_is_not_too_large_where_no_number_of_rows_is_published(tmp_path: Path) -> None:
+    recipe = {"name": "ours", "tasks": [{"name": "mnli", "data": "our_nli"}], "sizes": ["5000"]}
+    (tmp_path / "study.yaml").write_text(yaml.safe_dump(study_document(recipes=[recipe])))
+    valid = call("validate", tmp_path / "study.yaml")
+    assert valid.exit_code == 0, valid.exception
 
 
 def test_the_control_of_the_demo_leaves_out_pretraining_and_nothing_that_its_baseline_has() -> None:

@@ -148,9 +148,10 @@ def test_a_study_may_name_another_image_than_the_operator():
     assert container(job())["image"] == IMAGE
 
 
-def test_a_pod_asks_for_a_core_a_thread_unless_the_study_says_something_about_cores():
+def test_a_pod_requests_a_quarter_of_a_core_per_thread_unless_the_study_says_something_about_cores():
+    assert container(job())["resources"] == {"requests": {"cpu": "250m"}}
     processes = {"intermediate-training": {"processesPerNode": 3}}
-    assert container(job(resources=processes))["resources"] == {"requests": {"cpu": "3"}}
+    assert container(job(resources=processes))["resources"] == {"requests": {"cpu": "750m"}}
     limited = {"intermediate-training": {"limits": {"cpu": "8"}}}
     assert container(job(resources=limited))["resources"] == {"limits": {"cpu": "8"}}
 
@@ -161,7 +162,7 @@ def test_devices_are_limits_as_well():
 
 
 def test_stages_of_another_kind_get_no_resources_of_training():
-    assert container(job("evaluation", **EVERYTHING))["resources"] == {"requests": {"cpu": "1"}}
+    assert container(job("evaluation", **EVERYTHING))["resources"] == {"requests": {"cpu": "250m"}}
 
 
 def test_one_secret_for_store_and_tracking_is_named_once():

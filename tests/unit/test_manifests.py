@@ -12,6 +12,7 @@ import yaml
 
 import xstilts
 from xstilts.api import names
+from xstilts.cli.operator import excluded
 from xstilts.cli.operator import operator as operator_command
 from xstilts.controller.operator import LEASE
 from xstilts.controller.probes import serve as serve_probes
@@ -105,6 +106,12 @@ def test_its_options_are_those_that_the_program_has():
     assert "--all-namespaces" in options
 
 
+def test_an_operator_of_all_namespaces_excludes_the_systems_and_its_own_unless_others_are_named():
+    assert excluded(None, "xstilts") == {"kube-system", "kube-public", "kube-node-lease", "xstilts"}
+    assert excluded(["ingress"], "xstilts") == {"ingress"}
+    assert excluded([""], "xstilts") == set()
+
+
 def test_its_variables_are_defined_before_they_are_used():
     defined = {variable["name"] for variable in container()["env"]}
     assert set(re.findall(r"\$\((\w+)\)", " ".join(container()["args"]))) <= defined
@@ -114,11 +121,17 @@ def test_probes_and_metrics_go_to_the_ports_that_the_options_name():
     ports = {port["name"]: port["containerPort"] for port in container()["ports"]}
     given = dict(argument.split("=", 1) for argument in container()["args"])
     assert ports == {"metrics": int(given["--metrics-port"]), "health": int(given["--health-port"])}
-    for probe in ("livenessProbe", "readinessProbe"):
+    for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
         assert container()[probe]["httpGet"]["path"] in inspect.getsource(serve_probes)
         assert container()[probe]["httpGet"]["port"] == "health"
     (service,) = [d for d in documents(BASE) if d["kind"] == "Service"]
     assert service["spec"]["ports"] == [{"name": "metrics", "port": ports["metrics"], "targetPort": "metrics"}]
+
+
+def test_liveness_is_not_probed_while_imports_on_a_full_node_take_minutes():
+    startup = container()["startupProbe"]
+    assert startup["failureThreshold"] * startup["periodSeconds"] >= 600
+    assert "initialDelaySeconds" not in container()["livenessProbe"]
 
 
 def test_two_operators_are_never_started_side_by_side():

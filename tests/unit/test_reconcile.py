@@ -106,6 +106,33 @@ def test_another_engine_is_refused_with_the_way_out(world, engine):
     assert world.condition("Accepted") == ("False", "EngineNotSupported")
 
 
+def test_in_an_excluded_namespace_a_study_is_refused_gets_no_job_and_can_be_deleted():
+    world = Simulation(excluded_namespaces=("kube-system", NAMESPACE))
+    world.apply(study_document())
+    world.settle()
+    assert world.condition("Accepted") == ("False", "NamespaceExcluded")
+    assert world.condition("Succeeded") == ("Unknown", "NamespaceExcluded")
+    assert f"namespace {NAMESPACE} is excluded" in world.study()["status"]["conditions"][0]["message"]
+    assert [event["reason"] for event in world.cluster.list(EVENTS, NAMESPACE)] == ["NamespaceExcluded"]
+    assert not world.jobs()
+    assert world.trials() == {}
+    assert world.desk.asked == {}, "its Secrets are not read either"
+    world.cluster.delete(STUDIES, NAMESPACE, "s")
+    world.settle()
+    assert world.cluster.get(STUDIES, NAMESPACE, "s") is None
+
+
+def test_jobs_of_a_namespace_that_is_excluded_later_are_stopped(world):
+    world.apply(study_document())
+    world.settle()
+    assert world.jobs()
+    world.excluded_namespaces = (NAMESPACE,)
+    world.start_operator()
+    world.settle()
+    assert world.condition("Accepted") == ("False", "NamespaceExcluded")
+    assert not world.jobs()
+
+
 # ---- preflight
 
 

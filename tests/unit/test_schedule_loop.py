@@ -9,7 +9,7 @@ import pytest
 import plans
 from simulation import Inline, as_study, study_document
 from xstilts.cluster.memory import Event, MemoryCluster
-from xstilts.cluster.port import SCHEDULES, STUDIES, Object
+from xstilts.cluster.port import EVENTS, SCHEDULES, STUDIES, Object
 from xstilts.controller.effects import Effects
 from xstilts.controller.memory_desk import MemoryDesk
 from xstilts.controller.schedule_loop import ScheduleLoop
@@ -21,6 +21,8 @@ NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC).timestamp()
 
 class World:
     """One schedule, every hour."""
+
+    excluded_namespaces: frozenset[str] = frozenset()
 
     def __init__(self, **spec: Any) -> None:
         self.now = NOON + 60
@@ -40,7 +42,13 @@ class World:
         self.calls = Inline()
         state = State(max_running_trials=10)
         effects = Effects(self.cluster, self.desk, state, "trainer:1", clock=lambda: self.now)
-        self.loop = ScheduleLoop(effects=effects, desk=self.desk, calls=self.calls, clock=lambda: self.now)
+        self.loop = ScheduleLoop(
+            effects=effects,
+            desk=self.desk,
+            calls=self.calls,
+            clock=lambda: self.now,
+            excluded_namespaces=self.excluded_namespaces,
+        )
         self.news.clear()
         for resource in (SCHEDULES, STUDIES):
             for obj in list(self.cluster.list(resource, None)):
@@ -101,6 +109,17 @@ def test_a_restart_in_the_middle_makes_no_second_study_for_a_time():
     world.start()
     world.at(13, 1)
     assert len(world.studies()) == 1
+
+
+def test_in_an_excluded_namespace_no_study_is_made():
+    world = World()
+    world.excluded_namespaces = frozenset({"team"})
+    world.start()
+    world.at(13)
+    assert world.studies() == []
+    (condition,) = world.status()["conditions"]
+    assert (condition["status"], condition["reason"]) == ("False", "NamespaceExcluded")
+    assert [event["reason"] for event in world.cluster.list(EVENTS, "team")] == ["NamespaceExcluded"]
 
 
 def test_of_times_that_were_missed_the_latest_runs():

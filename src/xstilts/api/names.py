@@ -65,6 +65,7 @@ class Reason(StrEnum):
     PENDING = "Pending"  # not looked at yet
     ACCEPTED = "Accepted"
     INVALID = "InvalidStudy"
+    NAMESPACE_EXCLUDED = "NamespaceExcluded"  # the operator runs nothing in this namespace; also of a StudySchedule
     ENGINE_NOT_SUPPORTED = "EngineNotSupported"
     READY = "Ready"
     FORBIDDEN = "SecretForbidden"  # the operator may not read a Secret that the Study names

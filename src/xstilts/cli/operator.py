@@ -8,10 +8,19 @@ import typer
 
 from xstilts.core.errors import UserError
 
+SYSTEM_NAMESPACES = ("kube-system", "kube-public", "kube-node-lease")
+
 
 def operator(
     namespace: Annotated[str | None, typer.Option(help="Namespace to watch.")] = None,
     all_namespaces: Annotated[bool, typer.Option(help="Watch all namespaces instead.")] = False,
+    exclude_namespace: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Namespace in which nothing runs although all are watched; may be repeated. By default kube-system, "
+            "kube-public, kube-node-lease and the operator's own; an empty name excludes none."
+        ),
+    ] = None,
     trainer_image: Annotated[
         str, typer.Option(help="Image of the stages where a Study names none; best by digest.")
     ] = "xstilts-trainer",
@@ -34,17 +43,21 @@ def operator(
 
     if (namespace is None) != all_namespaces:
         raise UserError("give exactly one of --namespace NAME and --all-namespaces")
+    if exclude_namespace and not all_namespaces:
+        raise UserError(f"--exclude-namespace {exclude_namespace[0]}: goes with --all-namespaces")
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     if json_logs:
         for handler in root.handlers:
             handler.setFormatter(JsonLines())
     found = connection.find()
+    home = lease_namespace or found.namespace
     run(
         found,
         Options(
             namespace=namespace,
-            lease_namespace=lease_namespace or found.namespace,
+            lease_namespace=home,
+            excluded_namespaces=excluded(exclude_namespace, home) if all_namespaces else frozenset(),
             identity=identity or socket.gethostname(),
             trainer_image=trainer_image,
             lease_seconds=lease_seconds,
@@ -54,3 +67,8 @@ def operator(
             health_port=health_port,
         ),
     )
+
+
+def excluded(asked: list[str] | None, home: str) -> frozenset[str]:
+    """Namespaces in which nothing runs: those that are asked for, else the system's and the operator's own."""
+    return frozenset([*SYSTEM_NAMESPACES, home] if asked is None else filter(None, asked))

@@ -25,6 +25,14 @@ class Key(NamedTuple):
     name: str
 
 
+def exclusion(namespace: str) -> str:
+    """What is said where nothing may run."""
+    return (
+        f"namespace {namespace} is excluded from this operator, as system namespaces are: use another namespace, or "
+        "have the operator's --exclude-namespace changed"
+    )
+
+
 def key_of(obj: Object) -> Key:
     return Key(str(obj["metadata"].get("namespace", "")), str(obj["metadata"]["name"]))
 

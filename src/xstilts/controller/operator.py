@@ -46,6 +46,8 @@ class Options:
 
     namespace: str | None
     """Watched; None for all."""
+    excluded_namespaces: frozenset[str] = frozenset()
+    """Watched as well, but nothing runs there."""
     lease_namespace: str
     """Where the operator itself lives."""
     identity: str
@@ -64,7 +66,7 @@ def run(connection: Connection, options: Options) -> None:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    state = State(max_running_trials=options.max_running_trials)
+    state = State(max_running_trials=options.max_running_trials, excluded_namespaces=options.excluded_namespaces)
     desk = ChildDesk(cluster)
     leader = Leader(
         cluster,
@@ -82,7 +84,9 @@ def run(connection: Connection, options: Options) -> None:
             return resync.begun.is_set() and leader.may_act()
 
         controller = Controller(state=state, effects=effects, calls=calls, may_act=may_act, pace=Pace(STATUS_SECONDS))
-        schedules = ScheduleLoop(effects=effects, desk=desk, calls=calls, may_act=may_act)
+        schedules = ScheduleLoop(
+            effects=effects, desk=desk, calls=calls, may_act=may_act, excluded_namespaces=options.excluded_namespaces
+        )
 
         def see(resource: Resource, obj: Object, *, deleted: bool = False) -> None:
             if resource != SCHEDULES:

@@ -33,6 +33,7 @@ from xstilts.controller.actions import (
 from xstilts.controller.clock import is_to_come, seconds_of, timestamp
 from xstilts.controller.deletion import reconcile_deletion
 from xstilts.controller.events import Event
+from xstilts.controller.objects import exclusion
 from xstilts.controller.progress import Halt, Progress
 from xstilts.controller.views import Check, Observed
 from xstilts.engines.workloads import WorkloadState
@@ -155,6 +156,10 @@ class _Pass:
 
     def _supported(self) -> Study | None:
         study = self.observed.study.study
+        if self.observed.is_excluded:
+            self._refuse(Reason.NAMESPACE_EXCLUDED, exclusion(self.observed.study.namespace))
+            self._stop_jobs()  # of a namespace that was excluded while they ran
+            return None
         if study is None:
             self._refuse(Reason.INVALID, self.observed.study.error)
         elif study.spec.engine.type not in {None, EngineType.JOBS}:

@@ -38,6 +38,7 @@ class ScheduleLoop(Loop):
     effects: Effects
     desk: Desk
     calls: Executor
+    excluded_namespaces: frozenset[str] = frozenset()
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _schedules: dict[Key, Object] = field(default_factory=dict)
     _studies: dict[Key, Object] = field(default_factory=dict)
@@ -70,7 +71,12 @@ class ScheduleLoop(Loop):
             if found is None:
                 return "gone"
             studies = [study for other, study in self._studies.items() if other.namespace == key.namespace]
-            observed = ObservedSchedule.read(found, studies=studies, comparison=self._comparisons.get(key))
+            observed = ObservedSchedule.read(
+                found,
+                studies=studies,
+                comparison=self._comparisons.get(key),
+                is_excluded=key.namespace in self.excluded_namespaces,
+            )
         decision = reconcile_schedule(observed, datetime.fromtimestamp(self.clock(), UTC))
         try:
             self._write_status(key, found, observed, decision)

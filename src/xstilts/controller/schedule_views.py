@@ -61,6 +61,8 @@ class ObservedSchedule:
     problem: str = ""
     """Why not."""
     deleting: bool = False
+    is_excluded: bool = False
+    """The operator runs nothing in its namespace."""
     status: StudyScheduleStatus = field(default_factory=StudyScheduleStatus)
     studies: tuple[ScheduledStudy, ...] = ()
     comparison: Comparison | None = None
@@ -68,7 +70,12 @@ class ObservedSchedule:
 
     @classmethod
     def read(
-        cls, schedule: Mapping[str, Any], *, studies: Iterable[Mapping[str, Any]], comparison: Comparison | None = None
+        cls,
+        schedule: Mapping[str, Any],
+        *,
+        studies: Iterable[Mapping[str, Any]],
+        comparison: Comparison | None = None,
+        is_excluded: bool = False,
     ) -> Self:
         """Of the Studies, those count that the schedule controls."""
         metadata = schedule["metadata"]
@@ -82,6 +89,7 @@ class ObservedSchedule:
             spec=spec,
             problem=problem,
             deleting="deletionTimestamp" in metadata,
+            is_excluded=is_excluded,
             status=_status(schedule.get("status") or {}),
             studies=tuple(ScheduledStudy.read(s) for s in studies if controlled_by(s, metadata["uid"])),
             comparison=comparison,

@@ -23,6 +23,7 @@ from xstilts.api.schedule import ConcurrencyPolicy, StudyScheduleSpec, StudySche
 from xstilts.api.study import API_VERSION
 from xstilts.controller import slots
 from xstilts.controller.events import Event
+from xstilts.controller.objects import exclusion
 from xstilts.controller.schedule_views import ObservedSchedule, ScheduledStudy
 from xstilts.core.errors import UserError
 from xstilts.core.keys import digest
@@ -30,6 +31,7 @@ from xstilts.core.keys import digest
 NAME_LENGTH = 52
 LABEL_LENGTH = 63
 ACTIVE_SHOWN = 64
+_REFUSED = {Reason.INVALID_SCHEDULE, Reason.NAMESPACE_EXCLUDED}
 _SECOND = timedelta(seconds=1)
 _BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
 
@@ -88,6 +90,9 @@ def reconcile_schedule(observed: ObservedSchedule, now: datetime) -> ScheduleDec
     if observed.deleting:
         return ScheduleDecision(observed.status)  # its Studies go with it, or stay if it was deleted as an orphan
     status = _seen(observed)
+    if observed.is_excluded:
+        stand = _Stand(Reason.NAMESPACE_EXCLUDED, exclusion(observed.namespace), ready=False)
+        return _decision(observed, status, stand, now)
     if observed.spec is None:
         return _decision(observed, status, _Stand(Reason.INVALID_SCHEDULE, observed.problem, ready=False), now)
     try:
@@ -287,7 +292,7 @@ def _events(observed: ObservedSchedule, status: StudyScheduleStatus) -> Iterator
     ready, before = (find_condition(each.conditions, ScheduleCondition.READY) for each in (status, old))
     told = before and (before.reason, before.message)
     if ready and ready.reason != Reason.SCHEDULED and (ready.reason, ready.message) != told:
-        yield Event(ready.reason, ready.message, warning=ready.reason == Reason.INVALID_SCHEDULE)
+        yield Event(ready.reason, ready.message, warning=ready.reason in _REFUSED)
 
 
 def _wake_at(

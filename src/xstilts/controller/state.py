@@ -6,7 +6,7 @@ has ended little is left. Older news never replace newer ones, so events and ans
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import TypeVar
 
 from xstilts.cluster.port import JOBS, PODS, STUDIES, TRAIN_JOBS, TRIALS, Object, Resource
@@ -25,8 +25,9 @@ V = TypeVar("V")
 class State:
     """Studies, Trials, Jobs and pods, and what was found out for each Study."""
 
-    def __init__(self, *, max_running_trials: int) -> None:
+    def __init__(self, *, max_running_trials: int, excluded_namespaces: Collection[str] = ()) -> None:
         self.lock = threading.RLock()
+        self._excluded = frozenset(excluded_namespaces)
         self._limit = max_running_trials
         self.studies: dict[Key, StudyView] = {}
         self.facts: dict[Key, Facts] = {}
@@ -176,6 +177,7 @@ class State:
                 endings={job.name: self._endings(job) for job in jobs},
                 wanted_elsewhere=frozenset(job.uid for job in owned if self._is_wanted_elsewhere(job, study.uid)),
                 facts=facts,
+                is_excluded=key.namespace in self._excluded,
                 allowance=fair_shares(self._demand, self._limit).get(key, self._limit),
             )
 

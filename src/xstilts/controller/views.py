@@ -281,3 +281,5 @@ class Observed:
     facts: Facts
     allowance: int
     """Trials that may run at the same time, by the operator's limit."""
+    is_excluded: bool = False
+    """The operator runs nothing in its namespace."""

@@ -22,6 +22,9 @@ USER = 10001
 """The image's own user (`docker/trainer.Dockerfile`)."""
 GRACE_SECONDS = 120
 """Time to save progress after SIGTERM: the last checkpoint, whole, on its way to the store."""
+MILLICORES_PER_THREAD = 250
+"""CPU request where a Study names none: what a node must have left before the pod starts, and the pod's share of a full
+node. Without a limit a stage uses every idle core all the same; a whole core left pods pending on small idle nodes."""
 MAX_ARGUMENT_BYTES = 120 * 1024
 """Linux cuts one argument of a process off at 128 KiB."""
 _TMP, _SHM, _CA = "xstilts-tmp", "xstilts-shm", "xstilts-ca"
@@ -148,12 +151,12 @@ class StagePod:
 
     @property
     def resources(self) -> Object:
-        """A core a thread where the Study says nothing about cores; no memory, which only a person can know."""
+        """A quarter of a core per thread where the Study names no CPU; no memory, which a person must know."""
         limits = {name: amount for name, amount in self.asked.requests.items() if _is_extended(name)}
         limits |= self.asked.limits  # Kubernetes wants limits of devices
         requests = dict(self.asked.requests)
         if "cpu" not in {*requests, *limits}:
-            requests["cpu"] = str(self.stage.threads * self.asked.processes_per_node)
+            requests["cpu"] = f"{MILLICORES_PER_THREAD * self.stage.threads * self.asked.processes_per_node}m"
         parts = {"requests": _sorted(requests), "limits": _sorted(limits)}
         return {name: amounts for name, amounts in parts.items() if amounts}
 
