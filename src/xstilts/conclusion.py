@@ -31,16 +31,25 @@ class Finished:
 
 
 def write_results(
-    study: Study, planned: Plan, done: Done, folder: Path, *, failures: Mapping[str, str] | None = None
+    study: Study,
+    planned: Plan,
+    done: Done,
+    folder: Path,
+    *,
+    failures: Mapping[str, str] | None = None,
+    experiment_url: str | None = None,
 ) -> Finished:
-    """Tables and report.html of what is done; `failures` says by trial why results are missing."""
+    """Tables and report.html of what is done; `failures` says by trial why results are missing.
+
+    `experiment_url` is the study's experiment in MLflow's web interface, where it is known.
+    """
     results = report.collect(
         planned,
         acceptance.evaluations(planned, done.manifests),
         states=failures,
         training=acceptance.trainings(planned, done.manifests),
     )
-    commands = {"Compare checkpoints and trials in MLflow": comparison_command(study)}
+    commands = {"Compare checkpoints and trials in MLflow": experiment_url or comparison_command(study)}
     written = report.write_report(results, folder, commands=commands)
     lines = [f"Report: {written[0]}", *(f"{what}: {command}" for what, command in commands.items())]
     return Finished(results=results, closing_lines=lines, failures=failures or {})

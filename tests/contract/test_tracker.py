@@ -66,6 +66,17 @@ def test_two_studies_share_a_stage_and_its_models_but_not_the_versions(everywher
         assert sorted(everywhere.view.versions(name)) == [(trained.key, "best"), (trained.key, "last")]
 
 
+def test_the_address_of_an_experiment_is_that_of_its_page_and_a_file_has_none(mlflow_place: Place, study: str) -> None:
+    mlflow_place.tracker.publish_study(StudyRecord(study=study, state="Running"))
+    url = mlflow_place.tracker.experiment_url()
+    if mlflow_place.tracker.identity.startswith("sqlite:"):
+        assert url is None
+    else:
+        (run,) = mlflow_place.view.runs(study=study)
+        identity, experiment = mlflow_place.tracker.identity, run.info.experiment_id
+        assert url == f"{identity}/#/experiments/{experiment}?workflowType=machine_learning"
+
+
 def test_a_score_waits_for_the_checkpoint_it_belongs_to(everywhere: Place, study: str) -> None:
     trained = training(study)
 

@@ -105,6 +105,7 @@ def test_two_studies_share_their_stages_under_the_shipped_role_and_leave_nothing
             status = place.get("study", name)["status"]
             assert status["progress"] == "2/2"
             assert status["best"]
+            assert status["trackingURL"].startswith(f"{place.tracking}/#/experiments/")
             assert place.store.head(f"studies/{name}/report/report.html")
             assert all(trial["status"]["scores"] for trial in place.trials(name))
         assert proxy.forbidden == []

@@ -197,8 +197,11 @@ class Clerk:
         done = acceptance.observe(plan, store, server=tracker.identity)
         by_point = {trial.name: object_name(plan.study, trial.name) for trial in plan.trials}
         reasons = {name: failures[shown] for name, shown in by_point.items() if shown in failures}
+        experiment_url = tracker.experiment_url()
         with tempfile.TemporaryDirectory() as folder:
-            finished = conclusion.write_results(study, plan, done, Path(folder), failures=reasons)
+            finished = conclusion.write_results(
+                study, plan, done, Path(folder), failures=reasons, experiment_url=experiment_url
+            )
             for path in sorted(Path(folder).rglob("*")):
                 if path.is_file():
                     store.upload(f"studies/{plan.study}/report/{path.relative_to(folder)}", path)
@@ -208,7 +211,7 @@ class Clerk:
             best=tuple(best_scores(finished.results)),
             curves=tuple(curve_fits(finished.results)),
             report_url=f"{store.uri}/studies/{plan.study}/report/report.html",
-            tracking_url=study.spec.tracking.uri,
+            tracking_url=experiment_url,
         )
 
     # ---- stores and plans

@@ -32,6 +32,9 @@ class MemoryTracker:
     def check(self) -> None:
         """Memory always answers."""
 
+    def experiment_url(self) -> None:
+        """Memory has no web interface."""
+
     def publish_stage(self, record: StageRecord) -> StagePublished:
         self._require({score.model for score in record.scores if score.model})
         self.stages.setdefault(record.key, record)

@@ -55,6 +55,13 @@ class MlflowTracker:
         since = _now()
         self._connection.converge(lambda calls: self._check_pass(calls, since))
 
+    def experiment_url(self) -> str | None:
+        """Asks for MLflow's view of model training: without it a browser shows the view of generative AI first."""
+        if self._connection.database:
+            return None
+        experiment = self._connection.converge(self._experiment)
+        return f"{self.identity}/#/experiments/{experiment}?workflowType=machine_learning"
+
     def publish_stage(self, record: StageRecord) -> StagePublished:
         return self._connection.converge(lambda calls: self._stage_pass(calls, record))
 

@@ -37,6 +37,10 @@ class Tracker(Protocol):
         """Preflight: the server answers, is recent enough, and lets us write."""
         ...
 
+    def experiment_url(self) -> str | None:
+        """Address of the experiment in the server's web interface; None for a file, which has none."""
+        ...
+
     def publish_stage(self, record: StageRecord) -> StagePublished:
         """Bring the stage's run, LoggedModels, versions and scores into place.
 
