@@ -58,8 +58,11 @@ def test_a_silent_holder_is_replaced_after_its_time_to_live(take: Take, clock: C
     second = take("second")
     assert second.epoch == 2
     assert clock.now >= 1000.0 + TTL
+    assert first.late
+    with pytest.raises(LeaseHeld, match="held by second"):
+        first.check()
     assert first.lost
-    assert not second.lost
+    assert not second.late
 
 
 def test_a_holder_that_renews_keeps_its_lease(take: Take, clock: Clock) -> None:
@@ -122,12 +125,67 @@ def test_a_released_lease_is_lost_to_its_former_holder(take: Take) -> None:
         lease.renew()
 
 
-def test_an_expired_lease_is_lost_even_if_nobody_took_it(take: Take, clock: Clock) -> None:
+def test_a_late_holder_keeps_a_lease_that_nobody_took(store: ObjectStore, take: Take, clock: Clock) -> None:
     lease = take("first")
+    clock.now += 10 * TTL
+    assert (lease.late, lease.lost) == (True, False)
+    lease.check()
+    assert not lease.late, "the check has renewed it"
+    assert leases.LeaseDocument.model_validate_json(store.read(KEY)).renewals == 1
+
+
+def test_a_late_holder_whose_lease_was_removed_has_lost_it(store: ObjectStore, take: Take, clock: Clock) -> None:
+    lease = take("first")
+    store.delete(KEY)
+    lease.check()
     clock.now += TTL
-    assert lease.lost
-    with pytest.raises(LeaseHeld, match="was lost: another process may work on it"):
+    with pytest.raises(LeaseHeld):
         lease.check()
+    assert lease.lost
+
+
+def test_a_silent_lease_that_was_vacated_is_free_at_once_and_lost_to_its_holder(
+    store: ObjectStore, take: Take, clock: Clock
+) -> None:
+    first = take("first")
+    seen = leases.look(store, ADDRESS)
+    assert seen
+    leases.vacate(store, ADDRESS, seen)
+    before = clock.now
+    second = take("second")
+    assert (second.epoch, clock.now) == (2, before)
+    clock.now += TTL
+    with pytest.raises(LeaseHeld, match="held by second"):
+        first.check()
+
+
+def test_a_holder_does_not_take_the_vacating_of_its_lease_for_a_write_of_its_own(
+    store: ObjectStore, take: Take
+) -> None:
+    first = take("first")
+    seen = leases.look(store, ADDRESS)
+    assert seen
+    leases.vacate(store, ADDRESS, seen)
+    with pytest.raises(LeaseHeld):
+        first.renew()
+    assert first.lost
+
+
+def test_a_lease_that_was_renewed_meanwhile_is_not_vacated(store: ObjectStore, take: Take) -> None:
+    first = take("first")
+    seen = leases.look(store, ADDRESS)
+    assert seen
+    first.renew()
+    with pytest.raises(LeaseHeld, match="held by first"):
+        leases.vacate(store, ADDRESS, seen)
+    first.renew()
+
+
+def test_a_wait_ends_when_its_time_is_over(store: ObjectStore, take: Take, clock: Clock) -> None:
+    first = take("first")
+    clock.meanwhile = first.renew
+    leases.outlast(store, ADDRESS, until=clock.now + 3 * TTL, clock=clock, wait=clock.wait)
+    assert 1000 + 3 * TTL <= clock.now < 1000 + 4 * TTL
 
 
 def test_of_many_takers_one_wins(store: ObjectStore) -> None:
@@ -264,6 +322,19 @@ def test_the_heartbeat_outlives_a_network_that_fails_for_a_while() -> None:
         assert finished.wait(30)
     assert not lease.lost
     assert leases.LeaseDocument.model_validate_json(store.read(KEY)).renewals == 1
+
+
+def test_a_slow_store_costs_nobody_a_lease_but_a_late_holder_shows_nothing_unseen() -> None:
+    """As long as the store does not answer, a late holder can't know whose the lease is."""
+    store, clock = Shaky(), Clock()
+    lease = leases.acquire(store, ADDRESS, holder="first", ttl_seconds=TTL, clock=clock)
+    clock.now += 3 * TTL
+    store.before = iter([True])
+    with pytest.raises(StorageUnavailable):
+        lease.check()
+    assert not lease.lost
+    lease.check()
+    assert not lease.late
 
 
 def test_a_release_that_fails_is_left_to_expiry() -> None:

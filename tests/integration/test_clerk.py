@@ -1,6 +1,7 @@
 """What the operator asks of a store and a tracking server, on a directory and SQLite."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,10 @@ from studies import study_document
 from xstilts.api.names import Reason
 from xstilts.api.study import Study
 from xstilts.controller.clerk import Clerk
+from xstilts.controller.silence import Silence
 from xstilts.controller.views import Accepted, Claim, Known, Refusal, Start
 from xstilts.core.configs import CONFIGS
-from xstilts.core.errors import ExitCode
+from xstilts.core.errors import ExitCode, LeaseHeld
 from xstilts.core.results import Outcome, Publication
 from xstilts.stages.runner import StageRequest, StageRunner
 from xstilts.store import leases
@@ -115,16 +117,35 @@ def test_a_stage_is_started_once_and_shown_for_another_study_without_a_job(study
 
 
 def test_a_lease_of_somebody_else_is_a_claim_until_it_has_stood_still(study):
+    """Each look is another process's: only the operator remembers how long the lease has stood still."""
     clock = Clock()
-    clerk = Clerk(clock=clock)
-    plan = accepted(clerk, study)
+    silence = Silence(clock)
+    plan = accepted(Clerk(), study)
     address = scaling(plan)
-    leases.acquire(open_store(study.spec.store.uri), address, holder="another cluster", ttl_seconds=30)
-    claim = clerk.prepare(study, plan.outline.digest, start(address))
+    store = open_store(study.spec.store.uri)
+    dead = leases.acquire(store, address, holder="another cluster", ttl_seconds=120)
+
+    def look() -> object:
+        found = Clerk().prepare(study, plan.outline.digest, replace(start(address), expired=silence.expired(address)))
+        return silence.noted(address, found) if isinstance(found, Claim) else found
+
+    claim = look()
     assert isinstance(claim, Claim)
     assert claim.holder == "another cluster"
-    clock.now = 31
-    assert isinstance(clerk.prepare(study, plan.outline.digest, start(address)), dict)
+    clock.now = 61
+    assert isinstance(look(), Claim)
+    dead.renew()
+    clock.now = 121
+    assert isinstance(look(), Claim), "it was renewed"
+    clock.now = 240
+    assert isinstance(look(), Claim)
+    clock.now = 242
+    assert isinstance(look(), dict)
+    seen = leases.look(store, address)
+    assert seen
+    assert seen.document.holder is None, "the stage takes it without a wait of its own"
+    with pytest.raises(LeaseHeld):
+        dead.renew()
 
 
 def test_what_ended_a_job_is_what_its_stage_said_and_older_outcomes_are_not_taken_for_it(study):

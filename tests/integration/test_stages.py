@@ -1,8 +1,11 @@
 """Stages as their runner runs them: done once, published everywhere, resumed, and never trained on another language."""
 
 import json
+import logging
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -142,13 +145,21 @@ def test_a_server_lost_between_manifest_and_registration_costs_no_training(tiny_
     stage = first(tiny_study, "target-training")
     tracker = Flaky(before=before)
     steps: list[Progress] = []
-    runner = runner_of(tiny_study, tracker, report=steps.append)
+    runner = runner_of(tiny_study, tracker, report=steps.append, outage_seconds=0.0)
     assert runner.attempt(request_of(tiny_study, stage)).exit_code == ExitCode.UNAVAILABLE
     trained = len(steps)
     assert trained
     assert runner.attempt(request_of(tiny_study, stage)).exit_code == ExitCode.SUCCEEDED
     assert len(steps) == trained
     assert [ref.checkpoint for ref in tracker.versions["tiny.baseline"]] == ["averaged", "best", "last"]
+
+
+def test_an_attempt_outlasts_a_server_that_is_away_for_a_moment(tiny_study: TinyStudy) -> None:
+    stage = first(tiny_study, "data-scaling")
+    tracker = Flaky(before=True)
+    outcome = runner_of(tiny_study, tracker, outage_seconds=60.0).attempt(request_of(tiny_study, stage))
+    assert outcome.exit_code == ExitCode.SUCCEEDED
+    assert tracker.stages.keys() == {stage.key}
 
 
 def test_another_server_gets_everything_without_training_again(tiny_study: TinyStudy) -> None:
@@ -211,6 +222,52 @@ def test_a_stage_that_is_held_elsewhere_is_left_alone(tiny_study: TinyStudy) -> 
     assert not tiny_study.store.head(f"{stage.address}/outcome.json"), "the outcome is the holder's to tell"
     assert not tiny_study.store.head(f"{stage.address}/log.txt")
     runner.run(request_of(tiny_study, stage))
+
+
+def test_a_stage_that_is_told_to_wait_adopts_what_the_holder_makes(tiny_study: TinyStudy) -> None:
+    """Nobody tries again in a Kubeflow run: the second of two that begin at once waits, and ends well."""
+    stage = first(tiny_study, "data-scaling")
+    request, tracker = request_of(tiny_study, stage), MemoryTracker()
+    holding, waiting = threading.Event(), threading.Event()
+
+    def at_work() -> None:
+        holding.set()
+        assert waiting.wait(60)
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "waiting for it" in record.getMessage():
+                waiting.set()
+
+    one = runner_of(tiny_study, tracker, before_work=at_work, lease_seconds=5.0)
+    second_work: list[str] = []
+    other = StageRunner(
+        store=tiny_study.store,
+        tracker=tracker,
+        scratch=tiny_study.workdir / "other",
+        wait_for_lease=120.0,
+        before_work=lambda: second_work.append("work"),
+    )
+    listener, logger = Listener(), logging.getLogger("xstilts.stages.runner")
+    logger.addHandler(listener)
+    logger.setLevel(logging.INFO)
+    with ThreadPoolExecutor(2) as pool:
+        first_outcome = pool.submit(one.attempt, request)
+        assert holding.wait(60)
+        second_outcome = pool.submit(other.attempt, request)
+        assert (first_outcome.result().exit_code, second_outcome.result().exit_code) == (0, 0)
+    logger.removeHandler(listener)
+    assert not second_work
+    manifest = artifacts.load_manifest(tiny_study.store, stage.address)
+    assert manifest
+    assert manifest.provenance["leaseEpoch"] == 1
+
+
+def test_a_wait_for_a_lease_ends_when_it_is_told_to(tiny_study: TinyStudy) -> None:
+    stage = first(tiny_study, "data-scaling")
+    with leases.hold(tiny_study.store, stage.address, holder="somebody", ttl_seconds=0.5):
+        runner = runner_of(tiny_study, MemoryTracker(), wait_for_lease=0.1)
+        assert runner.attempt(request_of(tiny_study, stage)).exit_code == ExitCode.LEASE_HELD
 
 
 def altered(tiny: TinyStudy, stage: PlannedStage, change: Callable[[dict[str, Any]], None]) -> StageRequest:

@@ -51,21 +51,11 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
-class _Seen:
-    """A lease that somebody else holds, and since when it has stood still."""
-
-    etag: str
-    since: float
-
-
-@dataclass
 class Clerk:
     """Everything that the operator asks of a Study's store and tracking server."""
 
-    clock: Callable[[], float] = time.monotonic
     _stores: dict[StoreSpec, ObjectStore] = field(default_factory=dict)
     _plans: dict[tuple[str, str], Plan] = field(default_factory=dict)
-    _leases: dict[str, _Seen] = field(default_factory=dict)
 
     # ---- before anything runs
 
@@ -116,7 +106,7 @@ class Clerk:
         manifest = artifacts.load_manifest(store, stage.address)
         if manifest and artifacts.verify(store, manifest) and not evictions.load(store, stage.address):
             return self._shown(study, store, plan, stage)
-        if claim := self._claim(store, stage.address):
+        if claim := self._claim(store, start):
             return claim
         return jobs.manifest(
             stage,
@@ -147,20 +137,19 @@ class Clerk:
             return Claim(str(error), time.time() + 5)
         return Known.DONE
 
-    def _claim(self, store: ObjectStore, address: str) -> Claim | None:
+    def _claim(self, store: ObjectStore, start: Start) -> Claim | None:
         """Whether somebody else is at work: a lease that stood still for its time to live holds nothing any more."""
-        seen = leases.look(store, address)
+        seen = leases.look(store, start.address)
         if seen is None or seen.document.holder is None or seen.etag is None:
-            self._leases.pop(address, None)
             return None
-        known = self._leases.get(address)
-        if known is None or known.etag != seen.etag:
-            known = self._leases[address] = _Seen(seen.etag, self.clock())
-        ttl = seen.document.ttl_seconds
-        if self.clock() - known.since >= ttl:
-            del self._leases[address]
+        holder, ttl = seen.document.holder, seen.document.ttl_seconds
+        if seen.etag == start.expired:
+            try:
+                leases.vacate(store, start.address, seen)  # else the stage would wait for as long once more
+            except LeaseHeld as error:
+                return Claim(str(error), time.time() + 5)
             return None
-        return Claim(seen.document.holder, time.time() + min(ttl / 2, LONGEST_WAIT))
+        return Claim(holder, time.time() + min(ttl / 2, LONGEST_WAIT), seen.etag, ttl)
 
     def diagnose(self, study: Study, address: str, printed: bytes | None, said: str, since: float) -> Diagnosis:
         """What ended a Job that failed: what its stage left behind, else what the Job says. Keeps what was printed.

@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -26,6 +26,7 @@ from xstilts.api.names import Reason
 from xstilts.api.study import Study
 from xstilts.cluster.errors import ClusterError, Forbidden
 from xstilts.cluster.port import SECRETS, Cluster, Object
+from xstilts.controller.silence import Silence
 from xstilts.controller.views import Accepted, Check, Claim, Conclusion, Diagnosis, Known, Refusal, Start
 from xstilts.core.errors import PermanentError, StorageUnavailable
 
@@ -73,6 +74,7 @@ class ChildDesk:
     """The desk of an operator: reads Secrets, and passes calls on to children that have them in their environment."""
 
     cluster: Cluster
+    silence: Silence = field(default_factory=Silence)
     _secrets: dict[tuple[str, str], tuple[float, Mapping[str, str]]] = field(default_factory=dict)
     _pools: dict[frozenset[tuple[str, str]], "_Pool"] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
@@ -99,7 +101,13 @@ class ChildDesk:
         return self._ask(namespace, study, "changed")  # type: ignore[no-any-return]
 
     def prepare(self, namespace: str, study: Study, digest: str, start: Start) -> Object | Known | Claim:
-        return self._ask(namespace, study, "prepare", digest, start)  # type: ignore[no-any-return]
+        stage = (study.spec.store, start.address)
+        known = replace(start, expired=self.silence.expired(stage))
+        answer: Object | Known | Claim = self._ask(namespace, study, "prepare", digest, known)
+        if isinstance(answer, Claim):
+            return self.silence.noted(stage, answer)
+        self.silence.forget(stage)
+        return answer
 
     def publish(self, namespace: str, study: Study, digest: str, address: str) -> Known | Claim:
         return self._ask(namespace, study, "publish", digest, address)  # type: ignore[no-any-return]

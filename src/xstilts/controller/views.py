@@ -137,6 +137,10 @@ class Claim:
     holder: str
     until: float
     """Seconds since 1970 when it is worth looking again."""
+    etag: str | None = None
+    """Version of the lease that was seen."""
+    ttl_seconds: float = 0.0
+    """How long it must stand still before its holder counts as gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +161,8 @@ class Start:
     uid: str
     """Of the Study."""
     image: str
+    expired: str | None = None
+    """ETag of a foreign lease that has stood still for its time to live, as the operator saw it."""
 
 
 @dataclass(frozen=True, slots=True)

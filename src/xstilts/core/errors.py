@@ -13,6 +13,7 @@ XstiltsError
 └── TemporaryError(delay)      the same call may succeed later
     ├── StorageUnavailable     no network, time-outs, 5xx after the client's own retries
     ├── TrackingUnavailable    the same for MLflow
+    │   └── NotPublished       a checkpoint that is scored is not on the server yet
     ├── LeaseHeld              another process works on the stage, or has taken it over
     └── Preempted              SIGTERM: progress is saved
 """
@@ -100,6 +101,10 @@ class StorageUnavailable(TemporaryError):
 
 class TrackingUnavailable(TemporaryError):
     """The MLflow server does not answer."""
+
+
+class NotPublished(TrackingUnavailable):
+    """A checkpoint that a score belongs to is not on the server yet: the stage that made it publishes first."""
 
 
 class LeaseHeld(TemporaryError):

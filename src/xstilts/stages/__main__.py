@@ -51,6 +51,13 @@ def build_parser() -> argparse.ArgumentParser:
         stage.add_argument(
             "--no-rebuild", action="store_true", help="publish an evicted stage, and don't make its weights again"
         )
+        stage.add_argument(
+            "--wait-for-lease",
+            type=_duration,
+            default=0.0,
+            metavar="SECONDS",
+            help="how long to wait for a stage that is held elsewhere, to adopt its result; 0: end with code 10",
+        )
         stage.add_argument("--address-file", type=Path, help="file to write the stage's address to")
     return parser
 
@@ -94,10 +101,18 @@ def _prepare(options: argparse.Namespace, stop: threading.Event) -> tuple[StageR
     runner = StageRunner(
         store=open_store(store.uri, endpoint=store.endpoint, region=store.region, path_style=store.path_style),
         tracker=open_tracker(tracking.uri, experiment=publication.experiment),
+        wait_for_lease=options.wait_for_lease,
         report=_log_progress,
         should_stop=stop.is_set,
     )
     return request, runner
+
+
+def _duration(text: str) -> float:
+    """Of seconds."""
+    if not (value := float(text)) >= 0:  # neither negative nor NaN
+        raise argparse.ArgumentTypeError(f"invalid duration {text!r}: write a number of seconds, 0 or more")
+    return value
 
 
 def _log_progress(progress: Progress) -> None:

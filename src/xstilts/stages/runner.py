@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,13 +24,14 @@ from pydantic import ValidationError
 import xstilts
 from xstilts.api.study import StageKind
 from xstilts.core.configs import StageConfig
-from xstilts.core.errors import ExitCode, UserError, XstiltsError
+from xstilts.core.errors import ExitCode, LeaseHeld, UserError, XstiltsError
 from xstilts.core.keys import canonical_json, stage_address, stage_key
 from xstilts.core.manifests import ArtifactManifest
 from xstilts.core.results import Outcome, Publication
 from xstilts.stages import VERSIONS
 from xstilts.stages.bench import Bench, Progress
 from xstilts.stages.log_tail import kept_log
+from xstilts.stages.patience import Patience, PatientStore
 from xstilts.stages.publication import is_published, publish
 from xstilts.store import artifacts, evictions, leases
 from xstilts.store.leases import Lease
@@ -107,6 +108,12 @@ class StageRunner:
     """Folder for temporary files; the system's where None."""
     lease_seconds: float = field(default_factory=lambda: seconds("LEASE", 30.0))
     """Time without a sign of life after which another process may take a stage over."""
+    outage_seconds: float = field(default_factory=lambda: seconds("OUTAGE", 300.0))
+    """Time for which a store or a tracking server that is away is waited for before the attempt fails."""
+    wait_for_lease: float = 0.0
+    """Time for which a stage that is held elsewhere is waited for, in seconds; then what the other made is adopted."""
+    may_wait: Callable[[], bool] = lambda: True
+    """Whether that holds still: not where other processes are in the middle of the work."""
     checkpoint_seconds: float = field(default_factory=lambda: seconds("CHECKPOINT", 60.0))
     before_work: Callable[[], None] = lambda: None
     """Called when the stage is not there yet and its lease is held, right before its work."""
@@ -115,14 +122,33 @@ class StageRunner:
 
     def run(self, request: StageRequest) -> None:
         """Brings the stage to manifest and receipt. Raises what the work raises, and LeaseHeld."""
-        if self._is_done(request):
-            log.info("%s is done already", request.address)
-            return
+        patience = Patience(self.outage_seconds, self.should_stop)
+        patient = replace(self, store=PatientStore(self.store, patience))
+        deadline = time.monotonic() + self.wait_for_lease
+        while not patient._is_done(request):
+            try:
+                patient._bring_about(request, patience)
+            except LeaseHeld as error:
+                if time.monotonic() >= deadline or not self.may_wait():
+                    raise
+                log.info("%s; waiting for it, for %.0f s at most", error, deadline - time.monotonic())
+                leases.outlast(patient.store, request.address, until=deadline, wait=patience.wait)
+            else:
+                return
+        log.info("%s is done already", request.address)
+
+    def _bring_about(self, request: StageRequest, patience: Patience) -> None:
         holder = f"{socket.gethostname()}/{os.getpid()}"
-        with leases.hold(self.store, request.address, holder=holder, ttl_seconds=self.lease_seconds) as lease:
+        with leases.hold(
+            self.store, request.address, holder=holder, ttl_seconds=self.lease_seconds, wait=patience.wait
+        ) as lease:
             manifest = self._usable(request) or self._work(request, lease)
-            lease.check()
-            publish(self.store, self.tracker, manifest, request.publication)
+
+            def show() -> None:
+                lease.check()
+                publish(self.store, self.tracker, manifest, request.publication)
+
+            patience(show)
 
     def attempt(self, request: StageRequest) -> Outcome:
         """Like `run`, but tells how it ended, also in `outcome.json` and `log.txt` beside the manifest."""
@@ -154,7 +180,8 @@ class StageRunner:
     def follow(self, request: StageRequest) -> None:
         """Takes part in the stage's training, in a process beside the one that has the lease; publishes nothing."""
         if request.kind in TRAININGS:
-            with self._bench(request, None) as bench:
+            patience = Patience(self.outage_seconds, self.should_stop)
+            with replace(self, store=PatientStore(self.store, patience))._bench(request, None) as bench:
                 _stage(request.kind).run(request.config, request.inputs, bench)
 
     def _record(self, request: StageRequest, outcome: Outcome, tail: bytes) -> None:

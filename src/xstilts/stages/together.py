@@ -33,7 +33,7 @@ def run_together(request: StageRequest, runner: StageRunner) -> int:
             called = True
             processes.agree(None)
 
-        code: int | None = replace(runner, before_work=call).attempt(request).exit_code
+        code: int | None = replace(runner, before_work=call, may_wait=lambda: not called).attempt(request).exit_code
         if not called or code == ExitCode.SUCCEEDED:
             processes.agree(code)
     else:

@@ -4,9 +4,14 @@ A lease is one small object, changed by conditional writes alone. Its holder ren
 waits takes it over after the ETag stood still for the lease's time to live on the waiter's own monotonic clock. No
 two clocks are ever compared. Each taking raises the epoch, and a released lease stays as a tombstone, so epochs never
 go back: they are part of checkpoint paths, and a holder that slept through its takeover writes where nobody looks.
+
+A holder that could not renew in time is *late*, not lost: others may take the lease now, but perhaps nobody did. Only
+the store knows, so a late holder renews on condition that its ETag is unchanged before it does anything that others
+would see (`check`). Where that succeeds the lease was its own all the time.
 """
 
 import logging
+import math
 import threading
 import time
 import uuid
@@ -75,21 +80,40 @@ class Lease:
 
     @property
     def lost(self) -> bool:
-        """Whether another has it, or may have: it could not be renewed for its time to live."""
-        return self._lost or self._clock() - self._renewed >= self._document.ttl_seconds
+        """Whether it is known to be another's, or was released."""
+        return self._lost
+
+    @property
+    def late(self) -> bool:
+        """Whether another may have taken it: it was not renewed for its time to live."""
+        return self._clock() - self._renewed >= self._document.ttl_seconds
 
     def check(self) -> None:
-        """Raise LeaseHeld if the lease is lost; to be called before every step that others would see."""
-        if self.lost:
-            raise LeaseHeld(f"{self._key} (epoch {self.epoch}) was lost: another process may work on it now")
+        """To be called before every step that others would see: renews a lease that is late.
+
+        Raises LeaseHeld if it is lost, and StorageUnavailable if that can't be found out now.
+        """
+        if self._lost:
+            raise self._gone()
+        if self.late:
+            with self._lock:
+                if self.late:  # else the heartbeat was faster
+                    self._renew()
 
     def renew(self) -> None:
         """Show that the holder lives. Raises LeaseHeld if the lease is lost, which is for good."""
         with self._lock:
-            self.check()
-            now = self._clock()  # before the write, so that we expire before others think so
-            self._swap(self._document.model_copy(update={"renewals": self._document.renewals + 1}))
-            self._renewed = now
+            self._renew()
+
+    def _renew(self) -> None:
+        if self._lost:
+            raise self._gone()
+        now = self._clock()  # before the write, so that we are late before others think so
+        self._swap(self._document.model_copy(update={"renewals": self._document.renewals + 1}))
+        self._renewed = now
+
+    def _gone(self) -> LeaseHeld:
+        return LeaseHeld(f"{self._key} (epoch {self.epoch}) was lost: another process works on it now")
 
     def release(self) -> None:
         """Let others take it at once. Never fails: a lease that can't be released expires."""
@@ -120,7 +144,7 @@ class Lease:
             except LeaseHeld as error:
                 log.error("%s", error)
                 return
-            except XstiltsError as error:  # the store may come back before the lease expires
+            except XstiltsError as error:  # the store may come back before anybody takes the lease
                 log.warning("%s was not renewed: %s", self._key, error)
 
     def _swap(self, document: LeaseDocument) -> None:
@@ -164,20 +188,35 @@ def look(store: ObjectStore, address: str) -> Seen | None:
     return _read(store, lease_key(address))
 
 
+def vacate(store: ObjectStore, address: str, seen: Seen) -> None:
+    """Takes a lease away from a holder that was silent for its time to live: the next one need not wait again.
+
+    The caller saw `seen` stand still for so long. Raises LeaseHeld if it has changed since.
+    """
+    # a token of its own, or the holder would take this write for one of its own whose answer was lost
+    empty = seen.document.model_copy(update={"holder": None, "token": uuid.uuid4().hex})
+    log.warning("%s: the lease of %s was silent for %g s", address, seen.document.holder, seen.document.ttl_seconds)
+    _swap(store, lease_key(address), Seen(empty, seen.etag))
+
+
 def outlast(
     store: ObjectStore,
     address: str,
     *,
+    until: float = math.inf,
     clock: Callable[[], float] = time.monotonic,
     wait: Callable[[float], None] = time.sleep,
 ) -> None:
-    """Returns when whoever holds the lease now has released it, has lost it to another, or was silent for too long."""
+    """Returns when whoever holds the lease now has released it, has lost it to another, or was silent for too long.
+
+    Also when the clock shows `until`.
+    """
     key = lease_key(address)
     first = seen = _read(store, key)
     since = clock()
     while first and seen and seen.document.holder is not None and seen.document.epoch == first.document.epoch:
         ttl = seen.document.ttl_seconds
-        if clock() - since >= ttl:
+        if clock() - since >= ttl or clock() >= until:
             return
         wait(ttl / LOOKS)
         before, seen = seen, _read(store, key)
@@ -186,9 +225,16 @@ def outlast(
 
 
 @contextmanager
-def hold(store: ObjectStore, address: str, *, holder: str, ttl_seconds: float) -> Iterator[Lease]:
+def hold(
+    store: ObjectStore,
+    address: str,
+    *,
+    holder: str,
+    ttl_seconds: float,
+    wait: Callable[[float], None] = time.sleep,
+) -> Iterator[Lease]:
     """Take the lease, renew it in the background while the context lasts, and release it."""
-    lease = acquire(store, address, holder=holder, ttl_seconds=ttl_seconds)
+    lease = acquire(store, address, holder=holder, ttl_seconds=ttl_seconds, wait=wait)
     try:
         with lease.heartbeat():
             yield lease

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 
-from xstilts.core.errors import TrackingUnavailable
+from xstilts.core.errors import NotPublished
 from xstilts.tracking.port import StagePublished
 from xstilts.tracking.records import CheckpointRef, Leftover, Needed, StageRecord, StudyRecord, TrialRecord
 
@@ -106,7 +106,7 @@ class MemoryTracker:
     def _require(self, refs: set[CheckpointRef]) -> None:
         published = {CheckpointRef(s.key, c.name) for s in self.stages.values() for c in s.checkpoints}
         if missing := refs - published:
-            raise TrackingUnavailable(f"checkpoint {', '.join(sorted(map(str, missing)))} is not published yet")
+            raise NotPublished(f"checkpoint {', '.join(sorted(map(str, missing)))} is not published yet")
 
     def _version(self, registered_model: str, ref: CheckpointRef) -> int:
         versions = self.versions.setdefault(registered_model, [])

@@ -8,7 +8,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
-from xstilts.core.errors import TrackingUnavailable
+from xstilts.core.errors import NotPublished
 from xstilts.tracking.connection import Calls
 from xstilts.tracking.records import Checkpoint, CheckpointRef, StageRecord
 from xstilts.tracking.runs import cut, equals, pages
@@ -42,7 +42,7 @@ def find_models(calls: Calls, experiments: Sequence[str], refs: Iterable[Checkpo
         for model in models_of_stage(calls, experiments, stage_key):
             found.setdefault(CheckpointRef(stage_key, model.tags.get(CHECKPOINT, "")), model)
     if missing := wanted - found.keys():
-        raise TrackingUnavailable(
+        raise NotPublished(
             f"checkpoint {', '.join(sorted(map(str, missing)))} has no LoggedModel on this server yet: "
             "the stage that made it publishes first"
         )
