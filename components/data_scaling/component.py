@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import IMAGE
+from components import IMAGE, WAIT_FOR_LEASE
 
 
 @dsl.container_component
@@ -26,6 +26,7 @@ def data_scaling(config: str, store: str, tracking: str, publication: str, addre
             *("--store", store),
             *("--tracking", tracking),
             *("--publication", publication),
+            *("--wait-for-lease", WAIT_FOR_LEASE),
             *("--address-file", address),
         ],
     )

@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import IMAGE
+from components import IMAGE, WAIT_FOR_LEASE
 
 
 @dsl.container_component
@@ -28,6 +28,7 @@ def evaluation(config: str, encoder: str, store: str, tracking: str, publication
             *("--store", store),
             *("--tracking", tracking),
             *("--publication", publication),
+            *("--wait-for-lease", WAIT_FOR_LEASE),
             *("--address-file", address),
         ],
     )

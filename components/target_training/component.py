@@ -2,7 +2,7 @@
 
 from kfp import dsl
 
-from components import IMAGE
+from components import IMAGE, WAIT_FOR_LEASE
 
 
 @dsl.container_component
@@ -30,6 +30,7 @@ def target_training(
             *("--store", store),
             *("--tracking", tracking),
             *("--publication", publication),
+            *("--wait-for-lease", WAIT_FOR_LEASE),
             *("--address-file", address),
         ],
     )

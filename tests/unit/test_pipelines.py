@@ -44,6 +44,7 @@ def test_a_component_passes_exactly_the_arguments_of_its_stage(component: BaseCo
     assert options.pop("stage") == component.name
     assert options.pop("key") is None  # the plan knows it; a run started by hand does not
     assert not options.pop("no_rebuild"), "a pipeline makes what it needs"
+    assert options.pop("wait_for_lease") == 86400, "a task that fails has no second attempt: it waits for another run"
     assert options.keys() == spec.inputs.keys() | {"address_file"}
     assert options.pop("address_file").name == "{{$.outputs.parameters['address'].output_file}}"
     assert options == {name: f"{{{{$.inputs.parameters['{name}']}}}}" for name in spec.inputs}
