@@ -111,7 +111,7 @@ COMMONSENSEQA_ROW = {
     "choices": {"label": ["A", "B", "C"], "text": ["here", "there", "nowhere"]},
 }  # fmt: skip
 MASSIVE_ROW = {
-    "id": "1", "locale": "de-DE", "partition": "test", "scenario": 1, "intent": 1, "utt": "", "annot_utt": "spiel [artist : ABBA]",
+    "id": "1", "locale": "de-DE", "partition": "test", "scenario": 1, "intent": 1, "utt": "spiel ABBA", "annot_utt": "spiel [artist : ABBA]",
 }  # fmt: skip
 
 

@@ -67,7 +67,7 @@ SAMPLES = [
         "pawsx",
         "pawsx",
         {**per_language("dev", PAWSX, 300), **per_language("test", "de zh", 300), "train:en": 1_600},
-        {"train:en": "xtreme_format/dev-en.rows1-1600.tsv"},
+        {"train:en": "xtreme_format/dev-en.rows1-1600.tsv", "dev:zh": "xtreme_format/dev-zh.tsv"},
     ),
     Sample(
         "pawsx",

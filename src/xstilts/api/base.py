@@ -51,7 +51,9 @@ _LONGEST_DECIMAL = 64
 
 
 def _canonical_decimal(value: object) -> str:
-    if isinstance(value, bool) or not isinstance(value, str | int):
+    if isinstance(value, bool):
+        raise ValueError(f"{str(value).lower()} is a truth value; write a number")
+    if not isinstance(value, str | int):
         raise ValueError(f'write the number in quotes, as "{value}": binary floats would not hash equally')
     if not re.fullmatch(DECIMAL, str(value)):
         raise ValueError(f'{value!r} is not a decimal number of 0 or more, such as "0.1" or "1e-5"')

@@ -1,18 +1,22 @@
 """Reads what people write from YAML and explains every mistake: path of the field, the bad value, what is allowed."""
 
 import difflib
-from collections.abc import Hashable, Sequence
+from collections.abc import Iterator, Sequence
+from datetime import date
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
+from xstilts.api import strict_yaml
+from xstilts.api.base import Model
 from xstilts.api.schedule import StudySchedule
 from xstilts.api.study import Study
 
-M = TypeVar("M", bound=BaseModel)
+M = TypeVar("M", bound=Model)
 
 KINDS: dict[str, type[Study] | type[StudySchedule]] = {"Study": Study, "StudySchedule": StudySchedule}
 """What people write."""
@@ -28,19 +32,6 @@ class Document(NamedTuple):
     resource: Study | StudySchedule
     content: dict[str, Any]
     """As it is written: without defaults, and in its own spelling of numbers."""
-
-
-class _StrictLoader(yaml.SafeLoader):
-    """Refuses keys given twice, of which YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        seen: set[Hashable] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=deep)
-            if key in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} is given twice", key_node.start_mark)
-            seen.add(key)
-        return super().construct_mapping(node, deep=deep)
 
 
 def load_study(path: Path) -> Study:
@@ -68,22 +59,33 @@ def load_documents(path: Path) -> list[Document]:
 def parse_study(text: str) -> Study:
     """Reads the YAML (or JSON) text of one Study."""
     try:
-        document = yaml.load(text, Loader=_StrictLoader)  # noqa: S506 - a SafeLoader
+        documents = list(strict_yaml.load_all(text))
     except yaml.YAMLError as error:
         raise InvalidDocument(f"  not YAML: {error}") from error
-    return _validated(Study, document)
+    if len(documents) != 1:
+        raise InvalidDocument(f"  expected one document, found {len(documents)}")
+    return _validated(Study, documents[0])
 
 
 def _text(path: Path) -> str:
+    """Of a file, or of a pipe. Never more of it than `strict_yaml.LARGEST_BYTES`."""
     try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidDocument(f"{path}: cannot be read: {error}") from error
+        with path.open("rb") as file:
+            data = file.read(strict_yaml.LARGEST_BYTES + 1)
+    except OSError as error:
+        raise InvalidDocument(f"{path}: cannot be read: {error.strerror}") from error
+    if len(data) > strict_yaml.LARGEST_BYTES:
+        largest = strict_yaml.LARGEST_BYTES // 1024
+        raise InvalidDocument(f"{path}: has more than {largest} KiB, and a cluster stores no larger object; split it")
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InvalidDocument(f"{path}: byte {error.start} is not UTF-8; save the file as UTF-8") from error
 
 
 def _contents(path: Path) -> list[Any]:
     try:
-        contents = [each for each in yaml.load_all(_text(path), Loader=_StrictLoader) if each is not None]
+        contents = [each for each in strict_yaml.load_all(_text(path)) if each is not None]
     except yaml.YAMLError as error:
         raise InvalidDocument(f"{path}: not YAML: {error}") from error
     if not contents:
@@ -100,12 +102,35 @@ def _document(content: Any) -> Document:
 
 def _validated(model: type[M], document: object) -> M:
     if not isinstance(document, dict):
-        raise InvalidDocument(f"  expected a mapping with apiVersion, kind, metadata and spec, found {document!r}")
+        raise InvalidDocument(
+            f"  expected a mapping with apiVersion, kind, metadata and spec, found {_shown(document)}"
+        )
     try:
-        return model.model_validate(document)
+        resource = model.model_validate(document)
     except ValidationError as error:
         lines = [f"  {_explain(detail, model)}" for detail in _roots(error.errors())]
         raise InvalidDocument("\n".join(lines)) from error
+    if lines := [f"  {complaint}" for complaint in _read_as_numbers(document, resource.document(), "")]:
+        raise InvalidDocument("\n".join(lines))
+    return resource
+
+
+def _read_as_numbers(written: object, read: object, path: str) -> Iterator[str]:
+    """Truth values and texts that pydantic took for numbers; the API server refuses them as well."""
+    if isinstance(written, dict) and isinstance(read, dict):
+        for key, value in written.items():
+            yield from _read_as_numbers(value, read.get(key, read.get(to_camel(key))), f"{path}.{key}".lstrip("."))
+    elif isinstance(written, list) and isinstance(read, list):
+        for number, pair in enumerate(zip(written, read, strict=False)):
+            yield from _read_as_numbers(*pair, f"{path}[{number}]")
+    elif isinstance(written, bool) and not isinstance(read, bool):
+        yield f"{path}: {_TRUTH[written]}: write the number, such as {int(written)}"
+    elif isinstance(written, str) and isinstance(read, int):
+        yield f"{path}: {_shown(written)} is text: write the number, {read}, without quotes"
+
+
+_SPELLED = {True: "yes", False: "no"}
+_TRUTH = {True: "yes, on and true are one truth value in YAML", False: "no, off and false are one truth value in YAML"}
 
 
 def explain(error: ValidationError, *, under: str) -> str:
@@ -133,6 +158,10 @@ def _explain(detail: ErrorDetails, root: type[BaseModel]) -> str:
             return f"{path}: required, but missing"
         case "value_error":
             return f"{path}: {detail['msg'].removeprefix('Value error, ')}"
+        case "string_type" if isinstance(detail["input"], bool):
+            return f'{path}: {_TRUTH[detail["input"]]}: put the text in quotes, such as "{_SPELLED[detail["input"]]}"'
+        case "string_type" if isinstance(detail["input"], int | float | date):
+            return f'{path}: {detail["input"]} is no text in YAML: put it in quotes, as "{detail["input"]}"'
         case _:
             return f"{path}: {_shown(detail['input'])} is not allowed: {detail['msg']}"
 

@@ -36,7 +36,7 @@ SIZE = r"^(full|0|[1-9][0-9]{0,9}|(100|[1-9]?[0-9]([.][0-9]{1,4})?)%)$"
 def _size(value: object) -> str:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not re.fullmatch(SIZE, text):
-        raise ValueError(f'{value!r} is no size: write a number of rows (1000), a percentage ("10%") or "full"')
+        raise ValueError(f'invalid size {value!r}: write a number of rows (1000), a percentage ("10%") or "full"')
     return "0" if text.startswith("0") and not text.strip("0.%") else text
 
 

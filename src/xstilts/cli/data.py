@@ -85,7 +85,9 @@ def import_(
             manifest = scan(name, root, _named_files(file or [])).model_copy(update={"source": source})
             put_dataset(opened, manifest, root)
         splits = ", ".join(f"{split.split}.{split.language} {split.rows}" for split in manifest.splits)
-        console.print(f"{name} {manifest.digest[:12]}{f' from {source}' if source else ''}: {splits}")
+        folders = {str(Path(file.path).parent) for split in manifest.splits for file in split.files}
+        origin = source or ", ".join(sorted(folders - {"."}))
+        console.print(f"{name} {manifest.digest[:12]}{f' from {origin}' if origin else ''}: {splits}")
         for warning in _unlike_published(manifest):
             console.print(f"warning: {warning}", style="yellow")
 

@@ -27,11 +27,11 @@ def hellaswag_parquet(path: Path) -> Iterator[MultipleChoice]:
 
 
 def _hellaswag(row: Row) -> MultipleChoice:
-    endings = row.items("endings")
+    endings = row.texts("endings")
     return MultipleChoice(
         id=str(row.integer("ind")),
         prompt=row.text("ctx_a"),
-        choices=tuple(_joined(row.text("ctx_b"), str(ending)) for ending in endings),
+        choices=tuple(_joined(row.text("ctx_b"), ending) for ending in endings),
         label=row.index("label", len(endings)),
     )
 
@@ -85,12 +85,14 @@ def commonsenseqa_jsonl(path: Path) -> Iterator[MultipleChoice]:
 def commonsenseqa_parquet(path: Path) -> Iterator[MultipleChoice]:
     """The hub's CommonsenseQA: the stem is `question`, and choices are two lists. Columns as in the hub's card."""
     for row in parquet(path, ("id", "question", "choices", "answerKey")):
+        if not isinstance(row.values["choices"], dict):
+            raise row.error("choices", "lists of label and text")
         choices = Row(path, f"{row.place}, choices", row.values["choices"])
+        texts, letters = choices.texts("text"), choices.texts("label")
+        if len(texts) != len(letters):
+            raise choices.error("label", f"one letter for each of {len(texts)} texts")
         yield MultipleChoice(
-            id=row.text("id"),
-            prompt=row.text("question"),
-            choices=tuple(choices.items("text")),
-            label=_position(row, choices.items("label")),
+            id=row.text("id"), prompt=row.text("question"), choices=tuple(texts), label=_position(row, letters)
         )
 
 
@@ -102,6 +104,8 @@ def _choice(question: Row, values: Any) -> tuple[str, str]:
 
 
 def _position(row: Row, letters: list[str]) -> int:
+    if len(set(letters)) < len(letters):
+        raise row.error("answerKey", f"one of choices with different letters, which {' '.join(letters)} are not")
     key = row.label("answerKey", dict.fromkeys(letters, "right")) and row.text("answerKey")
     return letters.index(key) if key else -1
 

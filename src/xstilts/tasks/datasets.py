@@ -8,8 +8,9 @@ import hashlib
 import json
 import logging
 from array import array
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,8 +49,9 @@ def scan(
     as `{"train:en": "my-train.tsv"}`; the paths are relative to `root`. They replace what the patterns find for that
     split and language. Without a layout, the first one that parses the file is taken.
 
-    Raises UserError for files that are missing, that do not parse, or whose labels are placeholders. Splits without
-    usable labels that only the patterns found are left out with a warning.
+    Raises UserError for files that are missing, that do not parse, or whose labels are placeholders, and where files
+    in different folders could be the split: naming both. Splits without usable labels that only the patterns found are
+    left out with a warning.
     """
     dataset = registry.dataset(dataset_name)
     if not dataset.layouts:
@@ -57,7 +59,7 @@ def scan(
         raise UserError(f"data set {dataset.name!r} has no reader; readable ones are {', '.join(readable)}")
     named = [_named_split(dataset, root, key, value) for key, value in (files or {}).items()]
     taken = {(split.split, split.language) for split in named}
-    discovered = _matches(dataset, root).values() if named else discover(dataset, root)
+    discovered = _matches(dataset, root, taken).values() if named else discover(dataset, root)
     splits = named + [
         split
         for found in discovered
@@ -84,7 +86,7 @@ def read_split(split: Split, paths: Sequence[Path]) -> Iterator[Example]:
         raise UserError(f"{split.dataset}: this version of xstilts has no layout {split.layout!r}; import it again")
     if len(paths) != len(split.files):
         raise UserError(f"{split.dataset}/{split.split}: {len(paths)} paths for {len(split.files)} files")
-    return _unique_ids(_examples(layout, paths))
+    return _unique_ids(_examples(layout, paths, split.language))
 
 
 def discover(dataset: Dataset, root: Path) -> list[Found]:
@@ -99,32 +101,85 @@ def discover(dataset: Dataset, root: Path) -> list[Found]:
     return list(found.values())
 
 
-def _matches(dataset: Dataset, root: Path) -> dict[tuple[str, str], Found]:
+def _matches(dataset: Dataset, root: Path, taken: Collection[tuple[str, str]] = ()) -> dict[tuple[str, str], Found]:
+    """By split and language without those that are taken: the first layout that fits.
+
+    Raises UserError where other files fit as well, in another folder or under another name of the split, unless they
+    hold the same rows in another layout: a fixture, or a file of another data set, must neither be taken for the data
+    nor be joined to them.
+    """
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; expected the files of {dataset.name!r} as upstream publishes them")
-    paths = sorted(path for path in root.rglob("*") if path.is_file())
+    paths = sorted(path for path in root.rglob("*") if path.is_file() and not _is_hidden(path.relative_to(root)))
     found: dict[tuple[str, str], Found] = {}
+    places: dict[tuple[str, str], set[str]] = {}
     torn: dict[tuple[str, str], UserError] = {}
     for layout in dataset.layouts:
         for key, groups in _grouped(layout, paths).items():
-            if len({len(group) for group in groups}) == 1:
-                found.setdefault(key, Found(*key, layout, _interleaved(groups)))
-            else:
-                torn.setdefault(key, _companion_missing(layout, groups))
+            if key in taken:
+                continue
+            for pattern, group in zip(layout.patterns, groups, strict=True):
+                if rivals := _rivals(layout, pattern, group):
+                    raise _ambiguous(dataset, key, rivals)
+            folders = {folder for group in groups for folder in group.values()}
+            files = [list(group) for group in groups]
+            if len({len(group) for group in files}) > 1:
+                torn.setdefault(key, _companion_missing(layout, files))
+                continue
+            other = Found(*key, layout, _interleaved(files))
+            first = found.setdefault(key, other)
+            if not folders <= places.setdefault(key, folders) and not _same_rows(first, other):
+                raise _ambiguous(dataset, key, [first.paths[0], other.paths[0]])
     for key in sorted(torn.keys() - found.keys()):
         raise torn[key]
     return found
 
 
-def _grouped(layout: Layout, paths: Sequence[Path]) -> dict[tuple[str, str], list[list[Path]]]:
-    """Files by split and language, one list for each pattern of the layout."""
-    groups: dict[tuple[str, str], list[list[Path]]] = {}
+def _grouped(layout: Layout, paths: Sequence[Path]) -> dict[tuple[str, str], list[dict[Path, str]]]:
+    """Files and the folders that their patterns begin in, by split and language, for each pattern of the layout."""
+    groups: dict[tuple[str, str], list[dict[Path, str]]] = {}
     for path in paths:
         for position, pattern in enumerate(layout.patterns):
-            if key := layout.match(path.absolute().as_posix(), pattern):
-                groups.setdefault(key, [[] for _ in layout.patterns])[position].append(path)
+            if match := layout.match(path.absolute().as_posix(), pattern):
+                group = groups.setdefault((match.split, match.language), [{} for _ in layout.patterns])
+                group[position][path] = match.above
                 break
     return groups
+
+
+def _rivals(layout: Layout, pattern: str, group: Mapping[Path, str]) -> tuple[Path, ...]:
+    """Two files under one pattern that do not make one split together; shards in one folder do."""
+    if layout.scattered:
+        by_name: dict[str, Path] = {}
+        for path, folder in group.items():
+            same = by_name.setdefault(path.absolute().as_posix().removeprefix(folder), path)
+            if same is not path:
+                return same, path
+        return ()
+    first, *others = group or (None,)
+    alone = "*" not in pattern
+    return next(((first, path) for path in others if first and (alone or group[path] != group[first])), ())
+
+
+def _same_rows(first: Found, other: Found) -> bool:
+    sides = [_examples(found.layout, found.paths, found.language) for found in (first, other)]
+    try:
+        return all(a and b and replace(a, id="") == replace(b, id="") for a, b in zip_longest(*sides))
+    except UserError:  # of another data set
+        return False
+
+
+def _ambiguous(dataset: Dataset, key: tuple[str, str], paths: Sequence[Path]) -> UserError:
+    split = ":".join(key)
+    return UserError(
+        f"{dataset.name} {split}: both {' and '.join(map(str, paths))} have a name of it, in different places; choose"
+        f" the folder of one of them, or name the file as {split}"
+    )
+
+
+def _is_hidden(path: Path) -> bool:
+    """Of version control, editors and archives: never upstream's."""
+    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
 
 
 def _companion_missing(layout: Layout, groups: Sequence[Sequence[Path]]) -> UserError:
@@ -194,7 +249,7 @@ def _usable_split(dataset: Dataset, root: Path, found: Found) -> Split | None:
 
 
 def _checked_split(dataset: Dataset, root: Path, found: Found) -> Split:
-    rows = _count_labelled(_examples(found.layout, found.paths), found)
+    rows = _count_labelled(_examples(found.layout, found.paths, found.language), found)
     return Split(
         dataset=dataset.name,
         split=found.split,
@@ -206,15 +261,22 @@ def _checked_split(dataset: Dataset, root: Path, found: Found) -> Split:
 
 
 def _count_labelled(examples: Iterable[Example], found: Found) -> int:
-    """Rows of a split; _Unlabelled if there are none, or if labels are missing or all the same."""
+    """Rows of a split; _Unlabelled if there are none, or if labels are all missing or all the same."""
     files = ", ".join(path.name for path in found.paths)
-    rows, kinds = 0, set[str]()
+    rows, blank, kinds = 0, 0, set[str]()
     for rows, example in enumerate(examples, 1):
+        if "\n" in example.id:
+            raise UserError(f"{files}: row {rows} has the id {example.id[:80]!r}, which is not one line")
         if not is_labelled(example):
-            error = _Unlabelled if rows == 1 else UserError
-            raise error(f"{files}: row {rows} has a blank label, as rows of test files without gold labels have")
-        if len(kinds) < 2:
+            blank = blank or rows
+        elif len(kinds) < 2:
             kinds.add(json.dumps(gold(example)) if gold(example) is not None else f"row {rows}")
+        if blank and kinds:
+            raise UserError(
+                f"{files}: row {blank} has a blank label, and other rows have one: add it, or remove the row"
+            )
+    if blank:
+        raise _Unlabelled(f"{files}: row {blank} has a blank label, as rows of test files without gold labels have")
     if not rows:
         raise _Empty(f"{files}: no rows in {found.language}")
     if len(kinds) == 1 and rows >= FEWEST_FOR_PLACEHOLDERS:
@@ -228,12 +290,13 @@ def _entry(root: Path, path: Path) -> FileEntry:
     return FileEntry(path=path.relative_to(root).as_posix(), sha256=sha256, size=path.stat().st_size)
 
 
-def _examples(layout: Layout, paths: Sequence[Path]) -> Iterator[Example]:
+def _examples(layout: Layout, paths: Sequence[Path], language: str) -> Iterator[Example]:
     step = len(layout.patterns)
     if len(paths) % step:
         raise UserError(f"layout {layout.name} reads {step} files together ({', '.join(layout.patterns)})")
+    told = {"language": language} if layout.by_language else {}
     for first in range(0, len(paths), step):
-        yield from layout.read(*paths[first : first + step])
+        yield from layout.read(*paths[first : first + step], **told)
 
 
 def _unique_ids(examples: Iterable[Example]) -> Iterator[Example]:

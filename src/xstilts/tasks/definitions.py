@@ -7,7 +7,7 @@ the row function that reads them.
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from xstilts.core.catalogue import ENGLISH, TaskKind, TaskSpec
 from xstilts.tasks.examples import Example
@@ -26,6 +26,15 @@ _CODES = (
 )
 TRANSLATIONS = {code: code for code in _CODES.split()}
 """Languages of own translations: XLM-R's, and Yoruba of XTREME. A list, so that no other part of a name is one."""
+
+
+class Match(NamedTuple):
+    """What the path of a file says."""
+
+    above: str
+    """The folder that the pattern begins in."""
+    split: str
+    language: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -48,22 +57,26 @@ class Layout:
     """The language, where the path does not tell it."""
     selective: bool = False
     """Whether `read` picks the rows of `split` or `language` out of a file that holds several."""
+    by_language: bool = False
+    """Whether `read` takes the language of its files, as `language=`."""
+    scattered: bool = False
+    """Whether the files of one split may be in several folders, as treebanks are."""
 
-    def match(self, path: str, pattern: str) -> tuple[str, str] | None:
-        """Split and language that a path stands for under one of `patterns`; None if it does not fit."""
+    def match(self, path: str, pattern: str) -> "Match | None":
+        """What a path stands for under one of `patterns`; None if it does not fit."""
         found = re.fullmatch(self._regex(pattern), path)
         if not found:
             return None
         groups = found.groupdict()
         split = self.splits[groups["split"]] if "split" in groups else self.split
         language = groups.get("language", self.language)
-        return split, self.languages.get(language, language)
+        return Match(groups["above"] or "", split, self.languages.get(language, language))
 
     def _regex(self, pattern: str) -> str:
         """The end of a path; a placeholder that comes again stands for the same text."""
         languages = "|".join(map(re.escape, self.languages)) or r"[a-z]{2,3}(?:-[A-Za-z]+)*"
         choices = {"split": "|".join(map(re.escape, self.splits)), "language": languages}
-        regex, seen = "(?:.*/)?", set[str]()
+        regex, seen = "(?P<above>.*/)?", set[str]()
         for literal, placeholder in re.findall(r"([^{*]*)(\{\w+\}|\*|$)", pattern):
             name = placeholder.strip("{}")
             regex += re.escape(literal)

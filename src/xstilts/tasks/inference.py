@@ -57,12 +57,19 @@ def anli_jsonl(path: Path) -> Iterator[Classification]:
 
 def xnli_tsv(path: Path, *, language: str) -> Iterator[Classification]:
     """XNLI 1.0: 19 columns, all languages in one file."""
-    return (_pair(row) for row in table(path, _XNLI_COLUMNS) if row.text("language") == language)
+    return (_pair(row) for row in table(path, _XNLI_COLUMNS) if _language(row) == language)
 
 
 def xnli_jsonl(path: Path, *, language: str) -> Iterator[Classification]:
     """XNLI 1.0 as JSON lines, all languages in one file."""
-    return (_pair(row) for row in json_lines(path) if row.text("language") == language)
+    return (_pair(row) for row in json_lines(path) if _language(row) == language)
+
+
+def _language(row: Row) -> str:
+    """Raises UserError for a language that no layout would pick, so that no row is left out unseen."""
+    if (language := row.text("language")) not in _XNLI_LANGUAGES:
+        raise row.error("language", f"one of {', '.join(_XNLI_LANGUAGES)}")
+    return language
 
 
 def translated_tsv(path: Path) -> Iterator[Classification]:

@@ -8,7 +8,7 @@ import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from xstilts.core.errors import UserError
 from xstilts.tasks import strata
 from xstilts.tasks.definitions import HUB_NAMES, Dataset, Layout, Task, hub_layouts
 from xstilts.tasks.examples import IntentAndSlots
-from xstilts.tasks.files import Row, blocks, json_lines, lines, parquet, parquet_classes
+from xstilts.tasks.files import Row, blocks, headless_table, json_lines, parquet, parquet_classes
 
 _XSID_LANGUAGES = ("ar", "da", "de", "en", "gsw", "id", "it", "ja", "kk", "sr", "tr", "zh")
 _MASSIVE_LOCALES = (
@@ -30,7 +30,9 @@ _MASSIVE_LOCALES = (
 _MASSIVE_LANGUAGES = {locale: locale if locale == "zh-TW" else locale[:2] for locale in _MASSIVE_LOCALES}
 _SPLIT_BY_CHARACTER = {"ja-JP", "zh-CN", "zh-TW"}
 
-_MASSIVE_CHUNK = re.compile(r"\[\s*(?P<slot>[^:\[\]]+?)\s*:(?P<filler>[^\[\]]*)\]|(?P<outside>[^\[\]]+)")
+_MASSIVE_CHUNK = re.compile(r"\[\s*(?P<slot>[^:\[\]]*[^:\[\]\s])\s*:(?P<filler>[^\[\]]*)\]|(?P<outside>[^\[\]]+)")
+_MASSIVE_PARTITIONS = ("train", "dev", "test", "MMNLU-22")
+"""The last one holds the utterances of a contest, without labels."""
 _XSID_COLUMNS = ("number", "word", "intent", "slot")
 _XSID_ID = re.compile(r"# id\s*[=:]\s*(\S+)")
 _OUTSIDE = "O"
@@ -75,24 +77,32 @@ def massive_jsonl(path: Path, *, partition: str) -> Iterator[IntentAndSlots]:
     Words are split at spaces; Japanese and Chinese by character where a chunk is not Latin, as in upstream's code.
     """
     for row in json_lines(path):
-        if row.text("partition") == partition:
+        own = row.text("partition")
+        if own not in _MASSIVE_PARTITIONS:
+            raise row.error("partition", f"one of {', '.join(_MASSIVE_PARTITIONS)}")
+        if own == partition:
             yield _massive(row, intent=row.text("intent"))
 
 
 def massive_parquet(path: Path) -> Iterator[IntentAndSlots]:
     """The hub's MASSIVE, a file a partition, with intents as numbers. Columns as in scripts derived from its own."""
     intents = parquet_classes(path, "intent")
-    for row in parquet(path, ("id", "locale", "intent", "annot_utt")):
+    for row in parquet(path, ("id", "locale", "intent", "utt", "annot_utt")):
         yield _massive(row, intent=row.label("intent", intents))
 
 
 def _massive(row: Row, *, intent: str) -> IntentAndSlots:
+    """Raises UserError for brackets that are not closed, slots without words, and, as upstream's converter does, where
+    the annotated utterance has not as many words as the utterance."""
     by_character = row.text("locale") in _SPLIT_BY_CHARACTER
-    chunks = _MASSIVE_CHUNK.finditer(row.text("annot_utt"))
-    tagged = [pair for chunk in chunks for pair in _slot_words(chunk, by_character)]
-    if not tagged:
-        raise row.error("annot_utt", "words, with slots written as [label : filler]")
-    words, slots = zip(*tagged, strict=True)
+    chunks = list(_MASSIVE_CHUNK.finditer(row.text("annot_utt")))
+    tagged = [list(_slot_words(chunk, by_character)) for chunk in chunks]
+    slots_without_words = any(chunk["slot"] and not words for chunk, words in zip(chunks, tagged, strict=True))
+    if "".join(chunk[0] for chunk in chunks) != row.text("annot_utt") or slots_without_words or not any(tagged):
+        raise row.error("annot_utt", "words, with slots written as [label : filler], each with a filler and closed")
+    words, slots = zip(*chain.from_iterable(tagged), strict=True)
+    if not by_character and "utt" in row.values and len(words) != len(row.text("utt").split()):
+        raise row.error("annot_utt", f"the {len(row.text('utt').split())} words of utt {row.text('utt')!r}")
     return IntentAndSlots(id=row.text("id"), words=words, slots=slots, intent=intent)
 
 
@@ -114,13 +124,14 @@ def tod_tsv(path: Path) -> Iterator[IntentAndSlots]:
     Words are cut out of the utterance at the spans of the tokens, which themselves are lower-cased.
     """
     columns = ("intent", "slots", "utterance", "locale", "tokenizations")
-    for number, line in lines(path):
-        row = Row(path, f"line {number}", dict(zip(columns, line.split("\t"), strict=False)))
-        utterance, spans = row.text("utterance"), _token_spans(row)
+    for row in headless_table(path, columns):
+        utterance, spans, slots = row.text("utterance"), _token_spans(row), list(_slot_spans(row))
+        if lost := [slot for slot in slots if not any(slot[0] < end and start < slot[1] for start, end in spans)]:
+            raise row.error("slots", f"spans with a word of the utterance in them; {lost[0]} has none")
         yield IntentAndSlots(
             id="",
             words=tuple(utterance[start:end] for start, end in spans),
-            slots=tuple(_span_tags(spans, list(_slot_spans(row)))),
+            slots=tuple(_span_tags(spans, slots)),
             intent=row.text("intent"),
         )
 

@@ -28,27 +28,39 @@ _TYDIQA_NAMES = {
 }
 
 
-def squad_json(path: Path) -> Iterator[SpanExtraction]:
-    """Every question of a file in SQuAD's form; each answer is checked to stand at its `answer_start`."""
+def squad_json(path: Path, *, unanswerable: bool = False) -> Iterator[SpanExtraction]:
+    """Every question of a file in SQuAD's form; each answer is checked to stand at its `answer_start`.
+
+    `unanswerable` says whether the data set has questions without answer, as SQuAD 2.0 does. Elsewhere a question
+    without answers has lost them, as happens in translation, and is refused: to train on it as unanswerable would
+    teach the model to answer nothing.
+    """
     for paragraph in _paragraphs(path):
         context = paragraph.text("context")
         for number, values in enumerate(paragraph.items("qas")):
             row = _child(paragraph, f"qas[{number}]", values)
             yield SpanExtraction(
-                id=row.text("id"), question=row.text("question"), context=context, answers=_answers(row, context)
+                id=row.text("id"),
+                question=row.text("question"),
+                context=context,
+                answers=_answers(row, context, unanswerable),
             )
 
 
-def squad_parquet(path: Path) -> Iterator[SpanExtraction]:
+def squad_parquet(path: Path, *, unanswerable: bool = False) -> Iterator[SpanExtraction]:
     """SQuAD and its kin on the hub: a row a question, answers as two lists.
 
     Columns of SQuAD as in HF's loading scripts; those of XQuAD, MLQA and TyDiQA from memory (unverified).
     """
     for row in parquet(path, ("id", "question", "context", "answers")):
+        if not isinstance(row.values["answers"], dict):
+            raise row.error("answers", "lists of text and answer_start")
         context, answers = row.text("context"), Row(path, f"{row.place}, answers", row.values["answers"])
         texts, starts = answers.items("text"), answers.items("answer_start")
         if len(texts) != len(starts):
             raise answers.error("answer_start", f"one start for each of {len(texts)} texts")
+        if not texts and not unanswerable:
+            raise answers.error("text", _EXPECTED_ANSWER)
         rows = [
             Row(path, f"{row.place}, answers[{number}]", {"text": text, "answer_start": start})
             for number, (text, start) in enumerate(zip(texts, starts, strict=True))
@@ -65,7 +77,14 @@ def of_language(
     path: Path, *, read: Callable[[Path], Iterator[SpanExtraction]], prefix: str
 ) -> Iterator[SpanExtraction]:
     """The original TyDiQA-GoldP: all languages in one file, told apart by the first part of the id."""
-    return (example for example in read(path) if example.id.split("-")[0] == prefix)
+    for example in read(path):
+        own = example.id.split("-")[0]
+        if own not in _TYDIQA_NAMES:
+            raise UserError(
+                f"{path}: id {example.id[:80]!r} begins with no language; expected one of {', '.join(_TYDIQA_NAMES)}"
+            )
+        if own == prefix:
+            yield example
 
 
 def _paragraphs(path: Path) -> Iterator[Row]:
@@ -83,13 +102,34 @@ def _child(parent: Row, step: str, values: Any) -> Row:
     return Row(parent.path, place, values)
 
 
-def _answers(question: Row, context: str) -> tuple[Answer, ...]:
+_EXPECTED_ANSWER = (
+    "an answer, as every question of this data set has one; remove the question if its answer was lost, or import"
+    " the file as squad_v2 if the context holds none"
+)
+
+
+def _answers(question: Row, context: str, unanswerable: bool) -> tuple[Answer, ...]:
     rows = [_child(question, f"answers[{number}]", values) for number, values in enumerate(question.items("answers"))]
+    impossible = question.values.get("is_impossible")
+    if impossible not in (None, True, False):
+        raise question.error("is_impossible", "true or false")
+    if impossible and all(row.values.get("text") == "" for row in rows):  # a blank answer is how some tools write none
+        rows = []
+    if impossible and rows:
+        raise question.error("answers", "[], as is_impossible is true; write false there if the answers are right")
+    if not rows and not unanswerable:
+        raise question.error("answers", _EXPECTED_ANSWER)
+    if not rows and impossible is False:
+        raise question.error("answers", "an answer, as is_impossible is false; write true there if there is none")
+    if unanswerable and any(row.values.get("text") == "" for row in rows):
+        raise question.error("answers", 'answers with text; a question without answer has "answers": []')
     return tuple(_answer(row, context) for row in rows)
 
 
 def _answer(row: Row, context: str) -> Answer:
     answer = Answer(row.text("text"), row.integer("answer_start"))
+    if not answer.text:  # as in test files without gold, whatever the position
+        return Answer("", 0)
     if not context.startswith(answer.text, answer.start) or answer.start < 0:
         there = context[max(answer.start, 0) :][: len(answer.text)]
         raise row.error("answer_start", f"the position of {answer.text!r} in the context; {there!r} stands there")
@@ -122,14 +162,14 @@ DATASETS = (
         name="squad_v2",
         licence="CC BY-SA 4.0",
         layouts=(
-            Layout(name="json", patterns=("{split}-v2.0.json",), read=squad_json),
+            Layout(name="json", patterns=("{split}-v2.0.json",), read=partial(squad_json, unanswerable=True)),
             Layout(
                 name="json-by-language",  # own translations
                 patterns=("{split}-v2.0.{language}.json",),
                 languages=TRANSLATIONS,
-                read=squad_json,
+                read=partial(squad_json, unanswerable=True),
             ),
-            *hub_layouts("rajpurkar/squad_v2", squad_parquet, config="squad_v2"),
+            *hub_layouts("rajpurkar/squad_v2", partial(squad_parquet, unanswerable=True), config="squad_v2"),
         ),
         hub=("rajpurkar/squad_v2",),
     ),

@@ -45,7 +45,9 @@ def mtop_xsemplr(path: Path, *, language: str) -> Iterator[SemanticParse]:
     """XSemPLR's parallel part of MTOP: one file a split with all languages; questions are tokens joined by spaces."""
     for row in json_list(path):
         trees, questions = _inner(row, "mr", "slot_intent"), _inner(row, "question")
-        if language in trees and language in questions:
+        if (language in trees) != (language in questions):
+            raise row.error("mr" if language in questions else "question", f"the row in {language}, as the other has")
+        if language in trees:
             yield _tree(row, row.text("id"), questions[language].split(), trees[language], "mr")
 
 

@@ -39,6 +39,7 @@ _NAME_WORDS = {tag: tag for tag in NAMES}
 _CONLLU_COLUMNS = ("id", "form", "lemma", "upos", "xpos", "feats", "head", "deprel", "deps", "misc")
 _UNER_COLUMNS = ("id", "token", "tag", "empty", "annotator")
 _WHOLE_WORD = re.compile(r"[0-9]+")
+_NUMBER = re.compile(r"[0-9]+([-.][0-9]+)?")
 _AUTO_LEAF = re.compile(r"<L (?P<tag>\S+) \S+ \S+ (?P<word>\S+) \S+>")
 _SENT_ID = "# sent_id ="
 
@@ -74,6 +75,9 @@ def _numbered_sentences(path: Path, columns: tuple[str, ...]) -> Iterator[tuple[
     for block in blocks(path):
         comments = [line for _, line in block if line.startswith("#")]
         rows = [_row(path, number, line, columns) for number, line in block if not line.startswith("#")]
+        for row in rows:
+            if not _NUMBER.fullmatch(row.text(columns[0])):
+                raise row.error(columns[0], "the number of a word (1), of several (1-2), or of an empty node (8.1)")
         words = [row for row in rows if _WHOLE_WORD.fullmatch(row.text(columns[0]))]
         if words:
             yield comments, words
@@ -103,19 +107,24 @@ def xtreme_names(path: Path) -> Iterator[Tagging]:
     return _token_tag(path, _NAME_WORDS)
 
 
-def wikiann(path: Path) -> Iterator[Tagging]:
-    """WikiANN as Rahimi et al. split it: every token bears its language, as in `sw:Msimbo`."""
-    for sentence in _token_tag(path, _NAME_WORDS):
-        words = tuple(word.partition(":")[2] or word for word in sentence.words)
-        yield Tagging(id="", words=words, tags=sentence.tags)
+def wikiann(path: Path, *, language: str) -> Iterator[Tagging]:
+    """WikiANN as Rahimi et al. split it: every token bears its language, as in `sw:Msimbo`.
+
+    Raises UserError for a token without it, of which the text before a colon would else be lost. What is empty
+    without it stays a word, as in the hub's copy.
+    """
+    return _token_tag(path, _NAME_WORDS, prefix=f"{language}:")
 
 
-def _token_tag(path: Path, words: Mapping[str, str]) -> Iterator[Tagging]:
+def _token_tag(path: Path, words: Mapping[str, str], *, prefix: str = "") -> Iterator[Tagging]:
     for block in blocks(path):
         rows = [Row(path, f"line {number}", _token(line)) for number, line in block]
+        for row in rows:
+            if not row.text("token").startswith(prefix):
+                raise row.error("token", f"the prefix {prefix} of WikiANN, as on every token; XTREME's form has none")
         yield Tagging(
             id="",
-            words=tuple(row.text("token") for row in rows),
+            words=tuple(row.text("token").removeprefix(prefix) for row in rows),
             tags=tuple(row.label("tag", words) for row in rows),
         )
 
@@ -128,7 +137,7 @@ def _token(line: str) -> dict[str, str]:
 def tags_parquet(path: Path, *, column: str, names: tuple[str, ...]) -> Iterator[Tagging]:
     """Parts of speech and names in the hub's XTREME, as numbers. Columns and labels as in the hub's card."""
     for row in parquet(path, ("tokens", column)):
-        words, tags = row.items("tokens"), row.items(column)
+        words, tags = row.texts("tokens"), row.items(column)
         if len(words) != len(tags) or not all(tag in range(len(names)) for tag in tags):
             raise row.error(column, f"{len(words)} numbers from 0 to {len(names) - 1}")
         if words:
@@ -138,7 +147,7 @@ def tags_parquet(path: Path, *, column: str, names: tuple[str, ...]) -> Iterator
 def ccg_pipes(path: Path) -> Iterator[Tagging]:
     """A sentence a line, each word as `word|POS|supertag`."""
     for number, line in lines(path):
-        if not line.strip() or line.startswith("#"):
+        if not line.strip() or (line.startswith("#") and not line.startswith("#|")):  # `#` may be the first word
             continue
         triples = [word.rsplit("|", 2) for word in line.split()]
         if any(len(triple) != 3 for triple in triples):
@@ -154,8 +163,10 @@ def ccgbank_auto(path: Path) -> Iterator[Tagging]:
             identity = line.split()[0].removeprefix("ID=")
         elif line.strip():
             leaves = _AUTO_LEAF.findall(line)
-            if not leaves:
-                raise UserError(f"{path}, line {number}: {line[:80]!r} has no leaves such as <L N NN NN word N>")
+            if not leaves or len(leaves) != line.count("<L "):
+                raise UserError(
+                    f"{path}, line {number}: {line[:80]!r} has no leaves such as <L N NN NN word N>, or others"
+                )
             yield Tagging(id=identity, words=tuple(word for _, word in leaves), tags=tuple(tag for tag, _ in leaves))
 
 
@@ -167,7 +178,7 @@ DATASETS = (
         licence="CC BY-SA 3.0 or 4.0, some treebanks non-commercial",
         layouts=(
             # XTREME joins all treebanks of a language; put in the folder those that are wanted.
-            Layout(name="conllu", patterns=("{language}_*-ud-{split}.conllu",), read=conllu),
+            Layout(name="conllu", patterns=("{language}_*-ud-{split}.conllu",), read=conllu, scattered=True),
             Layout(name="xtreme-tsv", patterns=("{split}-{language}.tsv",), read=xtreme_pos),
             *hub_layouts(
                 "google/xtreme",
@@ -184,8 +195,8 @@ DATASETS = (
         licence="none stated",
         layouts=(
             Layout(name="xtreme-tsv", patterns=("{split}-{language}.tsv",), read=xtreme_names),
-            Layout(name="wikiann", patterns=("{language}/{split}",), read=wikiann),
-            Layout(name="wikiann-flat", patterns=("{language}-{split}",), read=wikiann),
+            Layout(name="wikiann", patterns=("{language}/{split}",), read=wikiann, by_language=True),
+            Layout(name="wikiann-flat", patterns=("{language}-{split}",), read=wikiann, by_language=True),
             *hub_layouts(
                 "google/xtreme",
                 partial(tags_parquet, column="ner_tags", names=NAMES),
@@ -199,7 +210,7 @@ DATASETS = (
     Dataset(
         name="uner",
         licence="CC BY-SA 3.0 or 4.0",
-        layouts=(Layout(name="iob2", patterns=("{language}_*-ud-{split}.iob2",), read=uner_iob2),),
+        layouts=(Layout(name="iob2", patterns=("{language}_*-ud-{split}.iob2",), read=uner_iob2, scattered=True),),
     ),
     Dataset(
         name="ccg",
