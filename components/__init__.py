@@ -8,4 +8,4 @@ IMAGE = "xstilts-trainer"
 """Stands in every component until the pipeline's `image` parameter replaces it, which names the image by digest."""
 
 WAIT_FOR_LEASE = "86400"
-"""Seconds for which a stage waits for another run of itself: a pipeline makes no second attempt of a task that fails."""
+"""Seconds for which a stage waits for another run of itself: a pipeline does not try a task that failed again."""

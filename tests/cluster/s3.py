@@ -38,6 +38,13 @@ def serve() -> Iterator[S3Server]:
     if endpoint := os.environ.get("XSTILTS_TEST_S3_ENDPOINT"):
         yield S3Server(endpoint, os.environ["XSTILTS_TEST_S3_BUCKET"])
         return
+    with start() as server:
+        yield server
+
+
+@contextmanager
+def start(*, may_keep_versions: bool = False) -> Iterator[S3Server]:
+    """A server of one's own, whatever the environment says; where it may, the bucket's versioning can be enabled."""
     with tempfile.TemporaryDirectory(prefix="xstilts-s3-") as folder:
         server = S3Server(
             f"http://127.0.0.1:{free_port()}",
@@ -48,19 +55,23 @@ def serve() -> Iterator[S3Server]:
                 "AWS_REGION": "us-east-1",
             },
         )
-        with _running(server, Path(folder)):
+        with _running(server, Path(folder), may_keep_versions=may_keep_versions):
             yield server
 
 
 @contextmanager
-def _running(server: S3Server, folder: Path) -> Iterator[None]:
-    root = folder / "root"
+def _running(server: S3Server, folder: Path, *, may_keep_versions: bool) -> Iterator[None]:
+    root, versions = folder / "root", folder / "versions"
+    options: list[str] = []
+    if may_keep_versions:
+        versions.mkdir()
+        options = ["--versioning-dir", str(versions)]
     (root / server.bucket).mkdir(parents=True)  # the posix backend takes directories for buckets
     address = server.endpoint.removeprefix("http://")
     log = folder / "log"
     with Warden() as warden, log.open("wb") as output:
         process = warden.start(
-            [build("versitygw") / "versitygw", "--port", address, "posix", str(root)],
+            [build("versitygw") / "versitygw", "--port", address, "posix", *options, str(root)],
             env=os.environ | {"ROOT_ACCESS_KEY": ACCESS_KEY, "ROOT_SECRET_KEY": SECRET_KEY},
             cwd=folder,
             stdout=output,

@@ -16,6 +16,7 @@ from urllib.parse import unquote, urlsplit
 
 import boto3
 import pytest
+from botocore.config import Config
 
 from cluster import s3
 from xstilts.core.errors import StorageError, StorageUnavailable
@@ -167,9 +168,23 @@ def server(s3_credentials: s3.S3Server) -> Iterator[Server]:
 
 
 def test_a_server_that_ignores_conditions_is_refused(server: Server) -> None:
-    with pytest.raises(StorageError, match=rf"s3://studies/{PREFIX} ignores conditional writes \(If-None-Match"):
+    with pytest.raises(
+        StorageError, match=rf"s3://studies/{PREFIX} ignores conditional writes: a write with If-None-Match"
+    ):
         preflight(connect(server.endpoint))
     assert server.objects == {}
+
+
+def test_a_bucket_whose_versions_stand_in_the_way_of_new_objects_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """versitygw takes a delete marker for an object: what was deleted there can never be published again."""
+    with s3.start(may_keep_versions=True) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        client = boto3.client("s3", endpoint_url=server.endpoint, config=Config(s3={"addressing_style": "path"}))
+        preflight(connect(server.endpoint))
+        client.put_bucket_versioning(Bucket=server.bucket, VersioningConfiguration={"Status": "Enabled"})
+        with pytest.raises(StorageError, match=r"deleted can't be written again; if the bucket keeps versions"):
+            preflight(connect(server.endpoint))
 
 
 @pytest.mark.usefixtures("impatient")

@@ -3,13 +3,17 @@
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from xstilts.core.errors import UserError
-from xstilts.store import open_store
+from xstilts.store import ObjectStore, open_store
 from xstilts.store.directory import DirectoryStore
 from xstilts.store.memory import MemoryStore
+from xstilts.store.s3 import S3Store
+
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret"}
 
 
 @pytest.mark.parametrize("form", ["{}", "file:{}", "file://{}"])
@@ -70,3 +74,48 @@ def test_a_directory_store_imports_no_s3_client() -> None:
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == (
         "False\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("path_style", "endpoint", "address"),
+    [
+        (True, "https://s3.example", "https://s3.example/bucket/prefix/"),
+        (False, "https://s3.example", "https://bucket.s3.example/prefix/"),
+        (None, "https://s3.example", "https://s3.example/bucket/prefix/"),
+        (True, None, "https://s3.eu-west-1.amazonaws.com/bucket/prefix/"),
+        (False, None, "https://bucket.s3.eu-west-1.amazonaws.com/prefix/"),
+        (None, None, "https://bucket.s3.eu-west-1.amazonaws.com/prefix/"),
+    ],
+)
+def test_a_bucket_is_addressed_as_path_style_says(
+    path_style: bool | None, endpoint: str | None, address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in CREDENTIALS.items():
+        monkeypatch.setenv(name, value)
+    store = open_store("s3://bucket/prefix", endpoint=endpoint, region="eu-west-1", path_style=path_style)
+    assert requested(store, "a").partition("?")[0] == f"{address}a"
+
+
+def test_where_nothing_is_said_the_profile_decides(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tmp_path / "config"
+    config.write_text("[default]\ns3 =\n    addressing_style = virtual\n")
+    for name, value in {**CREDENTIALS, "AWS_CONFIG_FILE": str(config)}.items():
+        monkeypatch.setenv(name, value)
+    store = open_store("s3://bucket/prefix", endpoint="https://s3.example", region="eu-west-1")
+    assert requested(store, "a") == "https://bucket.s3.example/prefix/a"
+
+
+def requested(store: ObjectStore, key: str) -> str:
+    """The address that a read of the key asks; nothing is sent."""
+
+    class Sent(Exception):
+        pass
+
+    def stop(request: Any, **_: object) -> None:
+        raise Sent(request.url)
+
+    assert isinstance(store, S3Store)
+    store._client.meta.events.register("before-send.s3", stop)
+    with pytest.raises(Sent) as sent:
+        store.read(key)
+    return str(sent.value)

@@ -23,8 +23,10 @@ class StoreSpec(Model):
     """URL of an S3-compatible service; AWS where unset."""
     region: str | None = Field(None, max_length=64)
     """Region of the bucket, where the service has regions."""
-    path_style: bool = False
-    """Address buckets by path, as most S3-compatible services need."""
+    path_style: bool | None = None
+    """`true`: `https://endpoint/bucket/key`, as most S3-compatible services need; `false`: `https://bucket.endpoint/key`
+    (an IP address is always addressed by path); unset: by host name on AWS and by path on other endpoints, or as
+    `addressing_style` of the AWS profile says."""
     ca_secret_ref: SecretRef | None = None
     """Secret with `ca.crt`, the certificate authority of the endpoint."""
     secret_ref: SecretRef | None = None

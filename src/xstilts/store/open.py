@@ -14,13 +14,13 @@ def open_store(
     *,
     endpoint: str | None = None,
     region: str | None = None,
-    path_style: bool = False,
+    path_style: bool | None = None,
     ca_bundle: Path | None = None,
 ) -> ObjectStore:
     """The store at `s3://bucket/prefix`, `file:<directory>`, a plain directory, or `memory:` (new and empty).
 
-    `endpoint`, `region`, `path_style` and `ca_bundle` (PEM file) concern S3 alone, and default to what the
-    environment says (AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_CA_BUNDLE). Raises UserError for another scheme.
+    `endpoint`, `region`, `path_style` (see `StoreSpec`) and `ca_bundle` (PEM file) concern S3 alone, and default to
+    what the environment says (AWS_ENDPOINT_URL_S3, AWS_REGION, AWS_CA_BUNDLE). Raises UserError for another scheme.
     """
     scheme, colon, rest = uri.partition(":")
     if not colon or "/" in scheme:

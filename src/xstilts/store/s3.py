@@ -50,7 +50,7 @@ class S3Store:
         *,
         endpoint: str | None = None,
         region: str | None = None,
-        path_style: bool = False,
+        path_style: bool | None = None,
         ca_bundle: Path | None = None,
     ) -> None:
         self._bucket = bucket
@@ -205,7 +205,7 @@ class S3Store:
             raise StorageUnavailable(f"{key!r} in {self.uri} was replaced during its download") from error
 
 
-def _client(*, endpoint: str | None, region: str | None, path_style: bool, ca_bundle: Path | None) -> "S3Client":
+def _client(*, endpoint: str | None, region: str | None, path_style: bool | None, ca_bundle: Path | None) -> "S3Client":
     if endpoint and "@" in endpoint:
         raise UserError("the store's endpoint holds credentials: give them in the environment instead")
     if ca_bundle and not ca_bundle.is_file():
@@ -216,7 +216,7 @@ def _client(*, endpoint: str | None, region: str | None, path_style: bool, ca_bu
         read_timeout=60,
         max_pool_connections=PARALLEL_FILES * PARALLEL_PARTS,
         tcp_keepalive=True,
-        s3={"addressing_style": "path" if path_style else "auto"},
+        s3=None if path_style is None else {"addressing_style": "path" if path_style else "virtual"},
     )
     try:
         return boto3.session.Session().client(
