@@ -1,6 +1,8 @@
 """From examples to features and back to text: no label is lost, no character is shifted, in any script."""
 
 from array import array
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -9,6 +11,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tokenizers import Tokenizer as Backend
+from tokenizers import normalizers
 
 from xstilts.core.catalogue import TaskKind
 from xstilts.core.errors import UserError
@@ -22,6 +26,7 @@ from xstilts.training.heads.span_extraction import (
     ContextTarget,
     answer_tokens,
     best_answer,
+    most_context,
     n_best,
     position,
 )
@@ -39,6 +44,13 @@ CONTEXTS = {
     "full-width": ("価格は１２３円です。", "１２３円"),
     "leading space": ("   an answer", "an"),
     "no-break space": ("it weighs 30\u00a0kg now", "30\u00a0kg"),
+    "decomposed": ("Elle commande encore un cafe\u0301", "cafe\u0301"),
+    "decomposed before a space": ("un cafe\u0301 de plus", "cafe\u0301"),
+    "several marks": ("Vie\u0302\u0323t Nam o\u031b\u0309 cha\u0302u A\u0301", "Vie\u0302\u0323t Nam o\u031b\u0309"),
+    "Hangul jamo": (
+        "\u1112\u1161\u11ab\u1100\u116e\u11a8 \u1109\u1165\u110b\u116e\u11af",
+        "\u1112\u1161\u11ab\u1100\u116e\u11a8",
+    ),
 }
 
 WORDS = st.sampled_from(
@@ -74,6 +86,29 @@ def head(kind: TaskKind, *, max_length: int = 24, doc_stride: int = 4, **labels:
     return HEADS[kind](spec, hidden_size=4, dropout=0.0)
 
 
+def run_squad_windows(length: int, room: int, doc_stride: int) -> list[tuple[int, int]]:
+    """Start and length of each window, as BERT's `run_squad.py` finds them."""
+    spans: list[tuple[int, int]] = []
+    start = 0
+    while start < length:
+        size = min(length - start, room)
+        spans.append((start, size))
+        if start + size == length:
+            break
+        start += min(size, doc_stride)
+    return spans or [(0, 0)]  # an empty context is one empty window
+
+
+def max_context(windows: Sequence[range], token: int) -> int:
+    """The window in which a token has the most context, as jiant's `token_is_max_context` scores it."""
+    scored = [
+        (min(token - window.start, window.stop - 1 - token) + 0.01 * len(window), -number)
+        for number, window in enumerate(windows)
+        if token in window
+    ]
+    return -max(scored)[1]
+
+
 class TestSpans:
     @pytest.mark.parametrize(("context", "answer"), CONTEXTS.values(), ids=CONTEXTS)
     def test_answer_goes_to_tokens_and_back_unchanged(self, tokenizer: Tokenizer, context: str, answer: str) -> None:
@@ -92,6 +127,27 @@ class TestSpans:
             assert not context[start:end][:1].isspace()
             covered |= set(range(start, end))
         assert covered >= {place for place, letter in enumerate(context) if not letter.isspace()}
+
+    @pytest.mark.parametrize(
+        ("context", "answer"),
+        [
+            pytest.param("వికీ పగ్వాల్\u200c లో", "పగ్వాల్\u200c", id="at the end of a word"),
+            pytest.param("వికీ పగ్వాల్\u200c", "పగ్వాల్\u200c", id="at the end of the context"),
+            pytest.param("వికీ\u200cపగ్వాల్ లో", "వికీ\u200cపగ్వాల్", id="in a word"),
+            pytest.param("వికీ \u200cపగ్వాల్ లో", "పగ్వాల్", id="after a space"),
+            pytest.param("\u200cపగ్వాల్ లో", "పగ్వాల్", id="before everything"),
+        ],
+    )
+    def test_a_character_that_xlm_r_reads_as_a_space_belongs_to_the_token_before(
+        self, tokenizer: Tokenizer, context: str, answer: str
+    ) -> None:
+        """XLM-R's own normalizer makes spaces of U+200C and its like; answers of TyDiQA end in it."""
+        backend = Backend.from_str(tokenizer.backend.to_str())
+        backend.normalizer = normalizers.Sequence([normalizers.Replace("\u200c", " "), normalizers.NFKC()])
+        (spanned,) = replace(tokenizer, backend=backend).spans([context])
+        tokens = answer_tokens(spanned, Answer(answer, context.index(answer)))
+        assert tokens is not None
+        assert context[spanned.starts[tokens[0]] : spanned.ends[tokens[1]]] == answer
 
     def test_long_context_keeps_its_answer_in_a_window(self, tokenizer: Tokenizer) -> None:
         context = "the old house in the old " * 10 + "where it is"
@@ -113,12 +169,38 @@ class TestSpans:
         (feature,) = head(TaskKind.SPAN_EXTRACTION).encode(tokenizer, [example])
         assert feature.length <= 24
 
-    @given(length=st.integers(0, 300), room=st.integers(2, 60), overlap=st.integers(1, 200))
-    def test_windows_cover_everything_and_overlap(self, length: int, room: int, overlap: int) -> None:
-        ranges = list(token_windows(length, room=room, overlap=overlap))
+    @given(length=st.integers(0, 300), room=st.integers(2, 60), step=st.integers(1, 200))
+    def test_windows_cover_everything_in_steps(self, length: int, room: int, step: int) -> None:
+        ranges = list(token_windows(length, room=room, step=step))
         assert set().union(*ranges) == set(range(length))
         assert all(len(window) <= room for window in ranges)
-        assert all(b.start == a.stop - min(overlap, room // 2) for a, b in pairwise(ranges))
+        assert all(b.start == a.start + min(step, room) for a, b in pairwise(ranges))
+
+    @given(length=st.integers(0, 300), room=st.integers(1, 60), step=st.integers(1, 200))
+    def test_windows_are_those_of_run_squad(self, length: int, room: int, step: int) -> None:
+        assert [(w.start, len(w)) for w in token_windows(length, room=room, step=step)] == run_squad_windows(
+            length, room, step
+        )
+
+    def test_doc_stride_is_the_step_between_windows(self, tokenizer: Tokenizer) -> None:
+        context = "the old house where it is in the old house. " * 2
+        question = "is it"
+        (tokens,), (query,) = tokenizer.texts([context]), tokenizer.texts([question])
+        room = 8
+        example = SpanExtraction(id="", question=question, context=context, answers=())
+        spanned = head(TaskKind.SPAN_EXTRACTION, max_length=len(query) + 4 + room, doc_stride=3)
+        (feature,) = spanned.encode(tokenizer, [example])
+        begins = range(0, len(tokens) - room + 3, 3)
+        expected = [[0, *query, 2, 2, *tokens[begin : begin + room], 2] for begin in begins]
+        assert [list(sequence) for sequence in feature.sequences] == expected
+
+    @given(room=st.integers(1, 30), length=st.integers(0, 120), step=st.integers(1, 40))
+    def test_each_token_has_one_window_with_the_most_context(self, room: int, length: int, step: int) -> None:
+        ranges = list(token_windows(length, room=room, step=step))
+        owners = most_context(ranges)
+        assert [token for own in owners for token in own] == list(range(length))
+        for number, own in enumerate(owners):
+            assert all(max_context(ranges, token) == number for token in own)
 
     def test_no_answer_is_said_only_where_the_task_has_such_rows(self, tokenizer: Tokenizer) -> None:
         example = SpanExtraction(id="", question="?", context="the old house", answers=())
@@ -129,10 +211,10 @@ class TestSpans:
         assert best_answer([scores], feature.target, null=False) != ""
 
     @given(st.integers(2, 12), st.integers(1, 10), st.data())
-    def test_a_span_of_several_windows_counts_once_with_its_best_score(
+    def test_a_span_of_several_windows_counts_where_its_start_has_the_most_context(
         self, room: int, length: int, data: st.DataObject
     ) -> None:
-        ranges = tuple(token_windows(length, room=room, overlap=room // 2))
+        ranges = tuple(token_windows(length, room=room, step=(room + 1) // 2))
         starts = range(0, 2 * length, 2)
         target = ContextTarget("ab" * length, starts, [start + 2 for start in starts], ranges, 3, [NO_ANSWER])
         numbers = st.integers(-9, 9).map(float)
@@ -142,12 +224,13 @@ class TestSpans:
         ]
         found = n_best(scores, target)
         every: dict[tuple[int, int], float] = {}
-        for rows, window in zip(scores, ranges, strict=True):
+        for number, (rows, window) in enumerate(zip(scores, ranges, strict=True)):
             for first in range(len(window)):
+                if max_context(ranges, window[first]) != number:
+                    continue
                 for last in range(first, len(window)):
                     place = (starts[window[first]], starts[window[last]] + 2)
-                    score = float(rows[3 + first, 0] + rows[3 + last, 1])
-                    every[place] = max(score, every.get(place, score))
+                    every[place] = float(rows[3 + first, 0] + rows[3 + last, 1])
         assert [candidate.score for candidate in found.candidates] == sorted(every.values(), reverse=True)[:N_BEST]
         assert len({candidate[1:] for candidate in found.candidates}) == len(found.candidates)
         assert all(every[candidate[1:]] == candidate.score for candidate in found.candidates)

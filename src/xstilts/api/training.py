@@ -77,7 +77,8 @@ class TrainingSettings(Model):
     max_length: int = Field(256, ge=8, le=8192)
     """Tokens of one input sequence; longer pairs lose the tail of the longer part."""
     doc_stride: int = Field(128, ge=1, le=4096)
-    """Tokens by which windows of a long context overlap in span extraction."""
+    """Tokens from the start of one window of a long context to the start of the next, in span extraction: the step, as
+    `doc_stride` of jiant and BERT; at most the length of a window."""
     warmup_ratio: DecimalString = "0.1"
     """Share of the optimizer steps with a rising learning rate."""
     weight_decay: DecimalString = "0.01"

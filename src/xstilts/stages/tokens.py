@@ -23,7 +23,7 @@ from xstilts.tasks.definitions import Task
 if TYPE_CHECKING:
     from xstilts.training.tables import TokenTable
 
-FORMAT = 1
+FORMAT = 2
 """Raised when the same examples become other tokens or targets."""
 
 log = logging.getLogger(__name__)

@@ -122,11 +122,21 @@ def shares(first: int, second: int, room: int) -> tuple[int, int]:
 
 
 def _spanned(text: str, encoding: Encoding) -> SpannedText:
-    """Characters of each token; a mere word boundary stands for none, and no span begins with a space."""
+    """Characters of each token; a mere word boundary stands for none, and no span begins with a space.
+
+    Normalization leaves characters without a token: of a composed letter the accents (huggingface/tokenizers#1201), and
+    U+200C at the end of a word. They belong to the token before, as far as no space comes between.
+    """
     starts, ends = tokens_of(()), tokens_of(())
     for piece, (start, end) in zip(encoding.tokens, encoding.offsets, strict=True):
         while start < end and text[start].isspace():
             start += 1  # noqa: PLW2901
         starts.append(start)
         ends.append(start if piece == SPACE else end)
+    following = len(text)
+    for token in reversed(range(len(starts))):
+        if starts[token] < ends[token]:
+            while ends[token] < following and not text[ends[token]].isspace():
+                ends[token] += 1
+            following = starts[token]
     return SpannedText(tokens_of(encoding.ids), starts, ends)

@@ -1,8 +1,9 @@
 """Span extraction: which characters of the context answer the question, found by the scores of their tokens.
 
-Sequences are `<s> question </s> </s> window </s>`, with overlapping windows of a long context. Limits and the choice
-of the best span are those of jiant's `squad_style` (after Hugging Face's `run_squad.py`): queries of 64 tokens, the 20
-best starts and ends, answers of 30 tokens, and a null threshold of 0.
+Sequences are `<s> question </s> </s> window </s>`, with overlapping windows of a long context. Windows, limits and the
+choice of the best span are those of jiant's `squad_style` (after BERT's and Hugging Face's `run_squad.py`): a window
+starts every `docStride` tokens; queries have at most 64 tokens; answers are of the 20 best starts and ends, have at
+most 30 tokens, and come from the window with the most context around their start; the null threshold is 0.
 """
 
 from array import array
@@ -127,7 +128,7 @@ def _feature(
     special = 4
     query = question[: min(MAX_QUERY_TOKENS, (lengths.max_length - special) // 2)]
     room = lengths.max_length - special - len(query)
-    ranges = tuple(windows(len(context.tokens), room=room, overlap=lengths.doc_stride))
+    ranges = tuple(windows(len(context.tokens), room=room, step=lengths.doc_stride))
     offset = len(query) + special - 1
     answer = answer_tokens(context, example.answers[0]) if example.answers else None
     return Feature(
@@ -143,9 +144,12 @@ def _feature(
     )
 
 
-def windows(length: int, *, room: int, overlap: int) -> Iterator[range]:
-    """Ranges of tokens that cover `length` in steps of `room - overlap`; overlaps are at most half of the room."""
-    step = room - min(overlap, room // 2)
+def windows(length: int, *, room: int, step: int) -> Iterator[range]:
+    """Ranges of at most `room` tokens that start every `step` tokens, up to the first that reaches `length`.
+
+    As `doc_stride` in BERT's `run_squad.py` and in jiant; a step beyond the room would skip tokens and counts as room.
+    """
+    step = min(step, room)
     for begin in range(0, max(length - room, 0) + step, step):
         yield range(begin, min(begin + room, length))
         if begin + room >= length:
@@ -182,13 +186,13 @@ def best_answer(scores: Sequence[Scores], target: ContextTarget, *, null: bool) 
 
 
 def n_best(scores: Sequence[Scores], target: ContextTarget) -> NBest:
-    """The best spans of all windows; one that stands in several overlapping windows counts once, with its best score.
+    """The best spans of all windows, each in the window that has the most context around its start.
 
     `scores` is as for `best_answer`. No answer scores as in the window that is least sure of it.
     """
     best: dict[tuple[int, int], Candidate] = {}
-    for rows, window in zip(scores, target.windows, strict=True):
-        for found in spans(rows, window, target):
+    for rows, window, own in zip(scores, target.windows, most_context(target.windows), strict=True):
+        for found in spans(rows, window, own, target):
             place = (found.start, found.end)
             if place not in best or found.score > best[place].score:
                 best[place] = found
@@ -196,10 +200,30 @@ def n_best(scores: Sequence[Scores], target: ContextTarget) -> NBest:
     return NBest(tuple(candidates), min(float(rows[0].sum()) for rows in scores))
 
 
-def spans(scores: Scores, window: range, target: ContextTarget) -> Iterator[Candidate]:
-    """Spans of a window made of its best starts and ends, in reading order and of sensible length."""
+def most_context(windows: Sequence[range]) -> list[range]:
+    """For each window the tokens around which it has more context than any other, as `token_is_max_context` in jiant.
+
+    Context is the smaller of the numbers of tokens before and after, and a hundredth of the window's length; of equal
+    windows the first one. `windows` start in order, so every token has one window and every window's are consecutive.
+    """
+    tokens = np.arange(max((window.stop for window in windows), default=0))
+    context = np.full(len(tokens), -1.0)
+    owner = np.zeros(len(tokens), np.int64)
+    for number, window in enumerate(windows):
+        part = slice(window.start, window.stop)
+        here = np.minimum(tokens[part] - window.start, window.stop - 1 - tokens[part]) + 0.01 * len(window)
+        better = here > context[part]
+        context[part][better], owner[part][better] = here[better], number
+    begins, ends = (np.searchsorted(owner, np.arange(len(windows)), side=side) for side in ("left", "right"))
+    return [range(begin, end) for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+
+
+def spans(scores: Scores, window: range, own: range, target: ContextTarget) -> Iterator[Candidate]:
+    """Spans of a window made of its best starts among `own` and its best ends, in order and of sensible length."""
     inside = scores[target.offset : target.offset + len(window)]
-    starts, ends = (np.argsort(-inside[:, side], kind="stable")[:N_BEST] for side in (0, 1))
+    first_own = own.start - window.start
+    starts = first_own + np.argsort(-inside[first_own : first_own + len(own), 0], kind="stable")[:N_BEST]
+    ends = np.argsort(-inside[:, 1], kind="stable")[:N_BEST]
     for start in starts:
         for end in ends[(ends >= start) & (ends < start + MAX_ANSWER_TOKENS)]:
             first, last = target.starts[window[start]], target.ends[window[end]]
