@@ -13,7 +13,7 @@ from seqeval.metrics import accuracy_score, f1_score
 
 from xstilts.core.catalogue import TaskKind
 from xstilts.core.errors import UserError
-from xstilts.metrics import degenerate, score
+from xstilts.metrics import score
 from xstilts.tasks import tagging
 
 UPOS = list(tagging.UPOS)
@@ -197,49 +197,3 @@ def test_too_many_slots_name_the_example():
 def test_unknown_rules_and_languages_name_the_known_ones(rules, language, message):
     with pytest.raises(UserError, match=message):
         score(TaskKind.SPAN_EXTRACTION, [["x"]], ["x"], rules=rules, language=language)
-
-
-class TestDegenerate:
-    @pytest.mark.parametrize(
-        ("kind", "gold", "predictions", "reason"),
-        [
-            (TaskKind.CLASSIFICATION, ["a", "a", "b"], ["a", "a", "a"], "'a' throughout: accuracy 66.7 against 66.7"),
-            (TaskKind.CLASSIFICATION, ["a", "a", "b"], ["b", "b", "b"], "accuracy 33.3 against 66.7"),
-            (TaskKind.MULTIPLE_CHOICE, [0, 1, 1], [0, 0, 1], "1 throughout"),
-            (TaskKind.RETRIEVAL, [0, 1, 2], [1, 1, 1], "throughout"),
-            (TaskKind.SPAN_EXTRACTION, [["x"], []], ["", ""], "no answer throughout"),
-            (TaskKind.SPAN_EXTRACTION, [["x"]], ["y"], "no answer throughout"),
-            (TaskKind.TAGGING, [["O", "B-x"]], [["O", "O"]], "the tag 'O' throughout"),
-            (
-                TaskKind.INTENT_AND_SLOTS,
-                [{"intent": "a", "slots": ["B-x"]}, {"intent": "b", "slots": ["O"]}],
-                [{"intent": "a", "slots": ["O"]}, {"intent": "a", "slots": ["O"]}],
-                "the intent 'a' without slots throughout",
-            ),
-        ],
-    )
-    def test_constant_and_worse_predictions_are_noticed(self, kind, gold, predictions, reason):
-        assert reason in degenerate(kind, gold, predictions)
-
-    @pytest.mark.parametrize(
-        ("kind", "gold", "predictions"),
-        [
-            (TaskKind.CLASSIFICATION, ["a", "a", "b"], ["a", "a", "b"]),
-            (TaskKind.CLASSIFICATION, ["a", "a"], ["a", "a"]),  # all right, though constant
-            (TaskKind.SPAN_EXTRACTION, [["x y"], []], ["x", ""]),
-            (TaskKind.TAGGING, [["O", "B-x", "B-y"]], [["O", "B-x", "O"]]),
-            (TaskKind.TAGGING, [["O"]], [["O"]]),
-            (
-                TaskKind.INTENT_AND_SLOTS,  # not one exact match, yet better than a constant
-                [{"intent": "a", "slots": ["B-x"]}, {"intent": "b", "slots": ["B-x"]}],
-                [{"intent": "b", "slots": ["B-x"]}, {"intent": "a", "slots": ["O"]}],
-            ),
-        ],
-    )
-    def test_predictions_that_learnt_something_pass(self, kind, gold, predictions):
-        assert degenerate(kind, gold, predictions) is None
-
-    def test_mlqa_rules_and_language_are_passed_on(self):
-        gold, predictions = [["东京铁塔"]], ["东京"]
-        assert degenerate(TaskKind.SPAN_EXTRACTION, gold, predictions)
-        assert degenerate(TaskKind.SPAN_EXTRACTION, gold, predictions, rules="mlqa", language="zh") is None

@@ -65,7 +65,7 @@ class TrainingFacts(Model):
     history: tuple[DevScores, ...]
     checkpoints: tuple[CheckpointFacts, ...]
     degenerate: dict[str, str]
-    """Task to the reason why its last dev score is no better than a constant answer; empty if all is well."""
+    """Task to the reason why its last dev score is no better than a constant answer or chance; empty if all is well."""
 
 
 class LanguageScores(Model):

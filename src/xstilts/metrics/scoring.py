@@ -13,7 +13,6 @@ The forms are those that prediction files hold, row by row:
     bitext-mining     ids of translations           {"id": ..., "score": ...}, null for none
 """
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -43,61 +42,6 @@ def score(
     if kind is TaskKind.SEMANTIC_PARSING:
         return parse_scores(gold, predictions, rules=rules)
     return _SCORERS[kind](gold, predictions)
-
-
-def degenerate(
-    kind: TaskKind, gold: Sequence[Any], predictions: Sequence[Any], *, rules: str = "squad", language: str = "en"
-) -> str | None:
-    """Why the predictions are no better than one constant answer; None if they are better, or all right.
-
-    The constant is the majority label, the empty answer, the commonest tag, the commonest intent without slots, or the
-    commonest parse.
-    """
-    if list(gold) == list(predictions):
-        return None
-    constant, words = _constant(kind, gold)
-    reached = score(kind, gold, predictions, rules=rules, language=language)
-    trivial = score(kind, gold, constant, rules=rules, language=language)
-    decisive = _DECISIVE[kind]
-    if any(reached[metric] > trivial[metric] for metric in decisive):
-        return None
-    numbers = ", ".join(f"{metric} {reached[metric]:.1f} against {trivial[metric]:.1f}" for metric in decisive)
-    return f"no better than {words}: {numbers}"
-
-
-_DECISIVE = {
-    TaskKind.CLASSIFICATION: ("accuracy",),
-    TaskKind.MULTIPLE_CHOICE: ("accuracy",),
-    TaskKind.RETRIEVAL: ("accuracy",),
-    TaskKind.SPAN_EXTRACTION: ("score",),
-    TaskKind.BITEXT_MINING: ("f1",),
-    TaskKind.TAGGING: ("f1",),
-    # A young model may have no utterance fully right and still have learnt: it is judged by its parts.
-    TaskKind.INTENT_AND_SLOTS: ("intent_accuracy", "slot_f1"),
-    TaskKind.SEMANTIC_PARSING: ("exact_match", "intent_accuracy", "slot_f1"),
-}
-
-
-def _constant(kind: TaskKind, gold: Sequence[Any]) -> tuple[list[Any], str]:
-    """The best constant predictions and their description."""
-    if kind is TaskKind.SPAN_EXTRACTION:
-        return [""] * len(gold), "no answer throughout"
-    if kind is TaskKind.BITEXT_MINING:
-        return [None] * len(gold), "no pair at all"
-    if kind is TaskKind.TAGGING:
-        tag = _commonest(tag for tags in gold for tag in tags)
-        return [[tag] * len(tags) for tags in gold], f"the tag {tag!r} throughout"
-    if kind is TaskKind.INTENT_AND_SLOTS:
-        intent = _commonest(parse["intent"] for parse in gold)
-        parses = [{"intent": intent, "slots": ["O"] * len(parse["slots"])} for parse in gold]
-        return parses, f"the intent {intent!r} without slots throughout"
-    label = _commonest(gold)
-    return [label] * len(gold), f"{label!r} throughout"
-
-
-def _commonest(values: Any) -> Any:
-    """The first of the most frequent values; a word where there are none."""
-    return next((value for value, _ in Counter(values).most_common(1)), "O")
 
 
 def _accuracy(gold: Sequence[Any], predictions: Sequence[Any]) -> Scores:

@@ -16,7 +16,7 @@ from xstilts.stages.data_scaling import read_subset
 from xstilts.stages.fine_tuning import TrainingRows, fine_tune
 from xstilts.tasks.examples import Example
 
-VERSION = 5
+VERSION = 6
 
 
 def run(config: TrainingConfig, inputs: Mapping[str, str], bench: Bench) -> TrainingFacts:

@@ -61,5 +61,6 @@ class DevSet:
         return {f"{self._data.name}/{metric}": value for metric, value in scores.items()}
 
     def degenerate(self) -> str | None:
-        """Why the last look's answers are no better than a constant one, if so."""
-        return degenerate(self._data.kind, self._gold, self._predictions, rules=self._data.rules)
+        """Why the last look's answers are no better than a constant one or than chance, if so."""
+        contexts = [f.target.text for f in self._features] if self._data.kind is TaskKind.SPAN_EXTRACTION else []
+        return degenerate(self._data.kind, self._gold, self._predictions, contexts=contexts, rules=self._data.rules)
