@@ -46,6 +46,22 @@ def test_chunk_f1_is_seqevals(tags):
     check()
 
 
+@pytest.mark.parametrize(
+    ("gold", "predictions", "later", "up_to_0_0_12"),
+    [
+        pytest.param(["NOUN", "CCONJ", "VERB"], ["NOUN", "SCONJ", "VERB"], 100, 200 / 3, id="CCONJ and SCONJ are CONJ"),
+        pytest.param(["B-date-time", "O"], ["B-start-time", "O"], 0, 100, id="the type after the last hyphen"),
+        pytest.param(["B-PER", "I-PER"], ["B-PER", "I-LOC"], 0, 0, id="usual tags are the same in both"),
+        pytest.param(["NOUN", "ADV"], ["NOUN", "ADP"], 50, 50, id="other parts of speech are the same in both"),
+    ],
+)
+def test_versions_of_seqeval_that_published_numbers_are_of(gold, predictions, later, up_to_0_0_12):
+    tags = score(TaskKind.TAGGING, [gold], [predictions])
+    parses = score(TaskKind.INTENT_AND_SLOTS, [{"intent": "a", "slots": gold}], [{"intent": "a", "slots": predictions}])
+    assert (tags["f1"], tags["f1_seqeval_0_0_12"]) == pytest.approx((later, up_to_0_0_12))
+    assert (parses["slot_f1"], parses["slot_f1_seqeval_0_0_12"]) == pytest.approx((later, up_to_0_0_12))
+
+
 @settings(deadline=None)
 @given(tagged_corpus(UPOS))
 def test_tagging_accuracy_is_over_words(corpus):
@@ -165,7 +181,7 @@ def test_a_parse_is_exact_only_with_intent_and_every_slot_right():
         {"intent": "a", "slots": ["O", "I-x", "I-x"]},  # same chunk, other tags
     ]
     found = score(TaskKind.INTENT_AND_SLOTS, gold, predictions)
-    assert found == {"exact_match": 25.0, "intent_accuracy": 75.0, "slot_f1": 75.0}
+    assert found == {"exact_match": 25.0, "intent_accuracy": 75.0, "slot_f1": 75.0, "slot_f1_seqeval_0_0_12": 75.0}
 
 
 @pytest.mark.parametrize("kind", list(TaskKind))

@@ -20,7 +20,7 @@ from xstilts.core.catalogue import TaskKind
 from xstilts.core.errors import UserError
 from xstilts.metrics.answers import answer_scores
 from xstilts.metrics.bitext import pair_scores
-from xstilts.metrics.chunks import chunk_f1
+from xstilts.metrics.chunks import chunk_f1, seqeval_0_0_12
 from xstilts.metrics.parses import parse_scores
 
 Scores = dict[str, float]
@@ -49,10 +49,11 @@ def _accuracy(gold: Sequence[Any], predictions: Sequence[Any]) -> Scores:
 
 
 def _tagging(gold: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]) -> Scores:
-    """Chunk F1 as seqeval computes it, and accuracy over words."""
+    """Chunk F1 as seqeval 0.0.13 and later compute it, the same by 0.0.12, and accuracy over words."""
     _check_lengths(gold, predictions, "tags")
     return {
         "f1": chunk_f1(gold, predictions),
+        "f1_seqeval_0_0_12": chunk_f1(gold, predictions, seqeval_0_0_12),
         "accuracy": _percent([tag for tags in gold for tag in tags], [tag for tags in predictions for tag in tags]),
     }
 
@@ -68,6 +69,7 @@ def _intent_and_slots(gold: Sequence[Any], predictions: Sequence[Any]) -> Scores
         ),
         "intent_accuracy": _percent([parse["intent"] for parse in gold], [parse["intent"] for parse in predictions]),
         "slot_f1": chunk_f1(gold_slots, slots),
+        "slot_f1_seqeval_0_0_12": chunk_f1(gold_slots, slots, seqeval_0_0_12),
     }
 
 

@@ -20,7 +20,7 @@ from xstilts.tasks.definitions import Task
 if TYPE_CHECKING:
     from xstilts.training.inference import PredictionRow
 
-VERSION = 5
+VERSION = 6
 
 
 def run(config: EvaluationConfig, inputs: Mapping[str, str], bench: Bench) -> EvaluationFacts:

@@ -16,7 +16,7 @@ from xstilts.stages.data_scaling import read_subset
 from xstilts.stages.fine_tuning import TrainingRows, fine_tune
 from xstilts.tasks.examples import Example
 
-VERSION = 6
+VERSION = 7
 
 
 def run(config: TrainingConfig, inputs: Mapping[str, str], bench: Bench) -> TrainingFacts:

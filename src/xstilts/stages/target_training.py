@@ -7,7 +7,7 @@ from xstilts.core.results import TrainingFacts
 from xstilts.stages.bench import Bench
 from xstilts.stages.fine_tuning import TrainingRows, fine_tune
 
-VERSION = 6
+VERSION = 7
 
 
 def run(config: TrainingConfig, inputs: Mapping[str, str], bench: Bench) -> TrainingFacts:
