@@ -45,7 +45,7 @@ Logs = Callable[..., tuple[str, str]]
 
 
 @pytest.fixture
-def logs(cluster: MemoryCluster, study: Object, capsys: pytest.CaptureFixture[str]) -> Logs:
+def logs(cluster: MemoryCluster, study: Object, store: ObjectStore, capsys: pytest.CaptureFixture[str]) -> Logs:
     """Runs the command; its output and what it notes beside."""
 
     def run(*steps: Callable[[], Any], trial: str = "", stage: str = "", follow: bool = False) -> tuple[str, str]:
@@ -56,7 +56,7 @@ def logs(cluster: MemoryCluster, study: Object, capsys: pytest.CaptureFixture[st
             left.pop(0)()
 
         found = find_study(cluster, given.PLACE, study["metadata"]["name"])
-        pod_logs.show(cluster, found, trial=trial, stage=stage, follow=follow, pause=pause)
+        pod_logs.show(cluster, found, trial=trial, stage=stage, follow=follow, pause=pause, open_store=lambda: store)
         assert not left
         printed = capsys.readouterr()
         return printed.out, printed.err

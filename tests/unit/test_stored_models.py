@@ -146,3 +146,10 @@ def test_without_the_hub_the_way_out_is_named(environment: dict[str, str], kind:
     ).stdout
     assert answer.startswith(kind.__name__)
     assert "pass a directory, or the s3:// URI of one" in answer
+
+
+def test_a_model_that_was_pushed_into_the_store_is_taken_as_it_is(store: ObjectStore, tmp_path: Path) -> None:
+    model = models.put_model(store, make(tmp_path, ENCODER))
+    assert models.resolve_model(store, uri=f"{store.uri}/models/{model.key}") == model
+    with pytest.raises(UserError, match="models/0123 is not in the store"):
+        models.resolve_model(store, uri=f"{store.uri}/models/0123")

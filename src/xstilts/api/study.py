@@ -59,7 +59,8 @@ class ModelSpec(Model):
     revision: str = Field("main", max_length=128)
     """Branch, tag or commit on the hub; resolved to a commit when the study is accepted."""
     uri: str | None = Field(None, max_length=1024)
-    """`s3://…`, or a directory for the Local engine (relative to where the command runs)."""
+    """`s3://…` of a folder in the hub's format or of what `xstilts model push` brought into the study's own store; or a
+    directory for the Local engine (relative to where the command runs)."""
     token_secret_ref: SecretRef | None = None
     """Secret with `HF_TOKEN` for the hub; none for public models."""
 

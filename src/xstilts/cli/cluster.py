@@ -12,6 +12,7 @@ from xstilts.api.schedule import StudySchedule
 from xstilts.api.study import DeletionPolicy
 from xstilts.cli import pod_logs, terminal
 from xstilts.cli.cluster_views import ClusterStudy, find_study
+from xstilts.cli.stores import CaFileOption, EndpointOption, PathStyleOption, RegionOption, opened_from_here
 from xstilts.cluster.errors import ClusterUnavailable, Conflict
 from xstilts.cluster.port import SCHEDULES, STUDIES, Cluster, Object
 from xstilts.core.errors import TemporaryError, UserError
@@ -62,6 +63,10 @@ def logs(
     trial: Annotated[str, typer.Option(help="Trial, as `xstilts status` names it.")] = "",
     stage: Annotated[str, typer.Option(help="Stage, such as intermediate-training or evaluation/xnli.")] = "",
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the stage ends.")] = False,
+    endpoint: EndpointOption = None,
+    region: RegionOption = None,
+    path_style: PathStyleOption = False,
+    ca_file: CaFileOption = None,
 ) -> None:
     """Show what a stage prints, from its pod or from the store.
 
@@ -69,9 +74,13 @@ def logs(
     pod has gone, the store has the last lines and how it ended; its credentials come from the environment.
     """
     cluster = connected(context)
+    study = find_study(cluster, namespace or cluster.namespace, name)
     pod_logs.show(
         cluster,
-        find_study(cluster, namespace or cluster.namespace, name),
+        study,
+        open_store=lambda: opened_from_here(
+            study.store, endpoint=endpoint, region=region, path_style=path_style, ca_file=ca_file
+        ),
         trial=trial,
         stage=stage,
         follow=follow,

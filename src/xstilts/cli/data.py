@@ -10,13 +10,13 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from xstilts.cli import stores
+from xstilts.cli.stores import CaFileOption, EndpointOption, PathStyleOption, RegionOption, StoreOption
 from xstilts.core.catalogue import ENGLISH, Source
 from xstilts.core.errors import UserError
 from xstilts.core.manifests import DatasetManifest
 
 app = typer.Typer(help="Data sets: synthesize, import, list.", no_args_is_help=True)
-
-StoreOption = Annotated[str, typer.Option(help="s3://bucket/prefix or a directory.")]
 
 
 @app.command()
@@ -69,17 +69,21 @@ def import_(
         list[str] | None,
         typer.Option(help="split:language=path, for a file whose name upstream would not have; may be repeated."),
     ] = None,
+    endpoint: EndpointOption = None,
+    region: RegionOption = None,
+    path_style: PathStyleOption = False,
+    ca_file: CaFileOption = None,
 ) -> None:
     """Bring data sets into the store: every row is read, every file is hashed."""
     from xstilts.store.datasets import put_dataset
-    from xstilts.store.open import open_store
     from xstilts.tasks.datasets import scan
 
     if (folder is None) != hub:
         raise UserError("import: give either --from FOLDER or --hub")
     if file and (hub or len(datasets) > 1):
         raise UserError(f"--file names files of one data set in a folder; import {', '.join(datasets)} one by one")
-    opened, console = open_store(store), Console(soft_wrap=True, highlight=False)
+    console = Console(soft_wrap=True, highlight=False)
+    opened = stores.opened(store, endpoint=endpoint, region=region, path_style=path_style, ca_file=ca_file)
     for name in datasets:
         with _files(name, folder, revision) as (root, source):
             manifest = scan(name, root, _named_files(file or [])).model_copy(update={"source": source})
@@ -137,12 +141,17 @@ def _named_files(options: list[str]) -> dict[str, str]:
 
 
 @app.command("list")
-def list_(store: StoreOption) -> None:
+def list_(
+    store: StoreOption,
+    endpoint: EndpointOption = None,
+    region: RegionOption = None,
+    path_style: PathStyleOption = False,
+    ca_file: CaFileOption = None,
+) -> None:
     """Data sets in the store, with rows by split and language."""
     from xstilts.store.datasets import load_dataset
-    from xstilts.store.open import open_store
 
-    opened = open_store(store)
+    opened = stores.opened(store, endpoint=endpoint, region=region, path_style=path_style, ca_file=ca_file)
     names = {entry.key.split("/")[1] for entry in opened.list("datasets/") if entry.key.endswith("/latest.json")}
     table = Table("data set", "digest", "split", "language", "rows")
     for name in sorted(names):

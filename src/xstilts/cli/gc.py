@@ -10,14 +10,14 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xstilts.cli import terminal
+from xstilts.cli import stores, terminal
 from xstilts.cli.cluster import ContextOption, NamespaceOption, connected
+from xstilts.cli.stores import CaFileOption, EndpointOption, PathStyleOption, RegionOption
 from xstilts.cluster.orphans import Orphan, orphans, remove_orphan
 from xstilts.cluster.port import Cluster
 from xstilts.core.errors import UserError
 from xstilts.core.garbage import MANIFEST, Garbage, Kind
 from xstilts.store.garbage import Sweep
-from xstilts.store.open import open_store
 from xstilts.store.port import ObjectStore
 from xstilts.store.studies import stored_studies
 from xstilts.tracking import Leftover, Needed, Tracker, open_tracker
@@ -38,6 +38,10 @@ def gc(
     delete: Annotated[bool, typer.Option("--delete", help="Remove what is found; without it nothing changes.")] = False,
     namespace: NamespaceOption = None,
     context: ContextOption = None,
+    endpoint: EndpointOption = None,
+    region: RegionOption = None,
+    path_style: PathStyleOption = False,
+    ca_file: CaFileOption = None,
 ) -> None:
     """List what no study needs any more, or remove it.
 
@@ -47,7 +51,10 @@ def gc(
 
     What a plan in the store names stays, and what has an alias or a pin. Studies may run meanwhile.
     """
-    places = list(_places(store, tracking, cluster, seconds(older_than), namespace, context))
+    opened = None
+    if store:
+        opened = stores.opened(store, endpoint=endpoint, region=region, path_style=path_style, ca_file=ca_file)
+    places = list(_places(opened, tracking, cluster, seconds(older_than), namespace, context))
     console = terminal.console()
     found = [(place, place.find()) for place in places]
     show(console, [thing for _, things in found for thing in things])
@@ -68,17 +75,21 @@ def seconds(age: str) -> float:
 
 
 def _places(
-    store: str | None, tracking: str | None, cluster: bool, age: float, namespace: str | None, context: str | None
+    store: ObjectStore | None,
+    tracking: str | None,
+    cluster: bool,
+    age: float,
+    namespace: str | None,
+    context: str | None,
 ) -> Iterator["Place"]:
     if tracking and store is None:
         raise UserError(f"--tracking {tracking}: what is needed there is told by a store; add --store URI")
     if store is None and not cluster:
         raise UserError("gc: say where to look: --store URI, --cluster, or both")
     if store:
-        opened = open_store(store)
-        yield InStore(Sweep(opened, age))
+        yield InStore(Sweep(store, age))
         if tracking:
-            yield OnServer(open_tracker(tracking, experiment="gc"), opened, age)
+            yield OnServer(open_tracker(tracking, experiment="gc"), store, age)
     if cluster:
         reached = connected(context)
         yield InCluster(reached, namespace or reached.namespace, age)

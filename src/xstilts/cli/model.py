@@ -1,4 +1,4 @@
-"""`xstilts model`: encoders that need no network."""
+"""`xstilts model`: encoders that need no network, made here or brought into a store."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,14 +7,11 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from xstilts.cli import stores
+from xstilts.cli.stores import CaFileOption, EndpointOption, PathStyleOption, RegionOption, StoreOption
 from xstilts.core.errors import UserError
 
 app = typer.Typer(help="Encoders.", no_args_is_help=True)
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps `init` a subcommand although it is the only one."""
 
 
 @app.command()
@@ -49,6 +46,30 @@ def init(
         seed=seed,
     )
     console.print(f"{folder}: {layers} layers, hidden size {hidden_size}")
+
+
+@app.command()
+def push(
+    folder: Annotated[Path, typer.Argument(help="Folder with an encoder in the hub's format.")],
+    store: StoreOption,
+    endpoint: EndpointOption = None,
+    region: RegionOption = None,
+    path_style: PathStyleOption = False,
+    ca_file: CaFileOption = None,
+) -> None:
+    """Bring an encoder into the store of a study, and print what the study says to use it.
+
+    It is named by its content: pushing it again uploads nothing.
+    """
+    from xstilts.core.keys import model_address
+    from xstilts.store.models import put_model
+
+    opened = stores.opened(store, endpoint=endpoint, region=region, path_style=path_style, ca_file=ca_file)
+    manifest = put_model(opened, folder)
+    size = sum(file.size for file in manifest.files)
+    console = Console(soft_wrap=True, highlight=False)
+    console.print(f"{folder}: {len(manifest.files)} files, {size / 1e6:,.1f} MB", markup=False)
+    console.print(f"model: {{uri: {opened.uri}/{model_address(manifest.key)}}}", markup=False)
 
 
 def _lines(paths: list[Path]) -> Iterator[str]:

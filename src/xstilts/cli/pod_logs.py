@@ -15,6 +15,7 @@ from xstilts.cluster.port import PODS, Cluster, Object
 from xstilts.core.errors import ExitCode, UserError
 from xstilts.core.keys import stage_address
 from xstilts.core.results import Outcome
+from xstilts.store.port import ObjectStore
 
 POLL_SECONDS = 1.0
 
@@ -51,8 +52,9 @@ def show(
     stage: str,
     follow: bool,
     pause: Callable[[float], None],
+    open_store: Callable[[], ObjectStore],
 ) -> None:
-    """Print the log to standard output, and which it is to standard error.
+    """Print the log to standard output, and which it is to standard error. `open_store` opens the Study's store.
 
     Raises UserError where nothing fits, has started, or has left a log.
     """
@@ -66,7 +68,7 @@ def show(
         _note(f"{chosen.title}: pod {pod['metadata']['name']}")
         click.echo(printed, nl=False)
     else:
-        _stored(study, chosen)
+        _stored(open_store(), chosen)
 
 
 # ---- which stage
@@ -188,11 +190,8 @@ def _why(pod: Object | None) -> str:
 # ---- the store
 
 
-def _stored(study: ClusterStudy, chosen: Chosen) -> None:
+def _stored(store: ObjectStore, chosen: Chosen) -> None:
     """What the stage has left behind."""
-    from xstilts.acceptance import store_of
-
-    store = store_of(study.store)
     found = {name: store.head(f"{chosen.address}/{name}") for name in ("log.txt", "outcome.json")}
     if not any(found.values()):
         raise UserError(f"{chosen.title}: no pod is left, and {store.uri}/{chosen.address} holds no log")

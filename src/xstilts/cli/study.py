@@ -10,8 +10,10 @@ from xstilts import acceptance
 from xstilts.api.access import EngineType
 from xstilts.api.load import load_study
 from xstilts.api.study import Study
-from xstilts.cli import terminal
+from xstilts.cli import cluster_report, terminal
 from xstilts.cli.cluster import ContextOption, NamespaceOption, connected
+from xstilts.cli.cluster_views import find_study
+from xstilts.cli.stores import CaFileOption, EndpointOption, PathStyleOption, RegionOption, opened_from_here
 from xstilts.core import planner
 from xstilts.core.errors import ExitCode, IntegrityError, PermanentError, UserError
 
@@ -159,8 +161,39 @@ def _status_in_store(file: Path) -> None:
     terminal.console().print(show.status(planned, acceptance.observe(planned, store, server=_server(study)), store))
 
 
-def report(file: StudyFile, out: ReportFolder = None) -> None:
-    """Write the report of what is done so far."""
+def report(
+    study: Annotated[str, typer.Argument(help="The study's YAML file, or with --from-cluster a Study's name.")],
+    out: ReportFolder = None,
+    from_cluster: Annotated[
+        bool, typer.Option("--from-cluster", help="Fetch the report of a Study in the cluster from its store.")
+    ] = False,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    endpoint: EndpointOption = None,
+    region: RegionOption = None,
+    path_style: PathStyleOption = False,
+    ca_file: CaFileOption = None,
+) -> None:
+    """Write the report of what is done so far, or fetch that of a Study in the cluster.
+
+    From the cluster: the Study's object says where its store is, credentials come from this machine's environment
+    (AWS_ACCESS_KEY_ID, …), and --endpoint names the address at which this machine reaches an in-cluster store.
+    """
+    if from_cluster:
+        found = find_study(cluster := connected(context), namespace or cluster.namespace, study)
+        store = opened_from_here(found.store, endpoint=endpoint, region=region, path_style=path_style, ca_file=ca_file)
+        files = cluster_report.download(found, store, out or Path("reports") / found.name)
+        terminal.console().print(f"Report: {files[0]} ({len(files)} files)", markup=False, soft_wrap=True)
+    elif namespace or context or endpoint or region or path_style or ca_file:
+        raise UserError(
+            f"{study} is a file, which names its store: --namespace, --context, --endpoint, --region, --path-style and "
+            "--ca-file go with --from-cluster and the name of a Study"
+        )
+    else:
+        _report(Path(study), out)
+
+
+def _report(file: Path, out: Path | None) -> None:
     from xstilts.cli import show
     from xstilts.conclusion import write_results
 

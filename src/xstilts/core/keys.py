@@ -29,6 +29,10 @@ def stage_address(kind: str, key: str) -> str:
     return f"stages/{kind}/{key}"
 
 
+MODELS = "models/"
+"""Encoders that no stage made lie below, each under its digest."""
+
+
 def model_address(model_digest: str) -> str:
     """Where an encoder that no stage made lies in the store."""
-    return f"models/{model_digest}"
+    return f"{MODELS}{model_digest}"

@@ -10,7 +10,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from xstilts.core.errors import UserError
-from xstilts.core.keys import model_address
+from xstilts.core.keys import MODELS, model_address
 from xstilts.core.manifests import ArtifactManifest
 from xstilts.store import deletions
 from xstilts.store.artifacts import load_manifest, publish_manifest, put_blobs
@@ -64,12 +64,22 @@ def resolve_model(
     """
     if uri and name:
         raise UserError(f"model: give a name ({name!r}) or a uri ({uri!r}), not both")
+    if uri and uri.startswith(f"{store.uri}/{MODELS}"):
+        return _pushed(store, uri)
     if uri:
         folder = Path(uri.removeprefix("file:")).expanduser()
         return put_model(store, folder) if folder.is_dir() else _put_from_store(store, open_source(uri))
     if name:
         return _put_from_hub(store, name, revision=revision, token=token)
     raise UserError("model: give a name on the hub, or the uri of a directory (s3://…, or a local one)")
+
+
+def _pushed(store: ObjectStore, uri: str) -> ArtifactManifest:
+    address = uri.removeprefix(f"{store.uri}/").rstrip("/")
+    manifest = load_manifest(store, address)
+    if manifest is None:
+        raise UserError(f"spec.model.uri: {uri} is not in the store; bring it there: xstilts model push FOLDER --store")
+    return manifest
 
 
 def encoder_files(names: Iterable[str], *, source: str) -> list[str]:
