@@ -82,6 +82,7 @@ class Reason(StrEnum):
     # of a Trial
     QUEUED = "Queued"  # parallelism, of the Study or of the operator, is used up
     WAITING_FOR_STAGE = "WaitingForStage"  # another trial, Study or cluster is at work on a stage that it needs
+    JOB_REFUSED = "JobRefused"  # the API server does not take the Job of a stage: a quota, a policy, a webhook
     STAGE_FAILED = "StageFailed"
     STOPPED = "Stopped"  # its Study ended before it
 

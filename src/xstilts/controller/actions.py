@@ -154,19 +154,41 @@ Action = (
 )
 
 
+def stage_action(address: str) -> str:
+    """Name of the call that starts a stage, or publishes one that is there."""
+    return f"stage {address}"
+
+
 def call_name(action: Action) -> str | None:
     """Under which name `Facts` keeps an action that takes long; None for those that end with their request."""
     match action:
         case Preflight() | Accept() | Recall() | Conclude():
             return type(action).__name__
         case StartStage() | PublishStage():
-            return f"stage {action.address}"
+            return stage_action(action.address)
         case Diagnose():
             return f"diagnose {action.uid}"
         case PublishTrial():
             return f"trial {action.trial}"
         case _:
             return None
+
+
+WRITE_TRIAL = "write status of Trial "
+"""Begin of the name under which a status that can't be written is kept."""
+
+
+def action_name(action: Action) -> str:
+    """Under which name `Facts` keeps how an action went: unique within a Study."""
+    match action:
+        case CreateTrial(trial):
+            return f"CreateTrial {trial.name}"
+        case DeleteTrial(name=name) | OrphanTrial(name=name):
+            return f"{type(action).__name__} {name}"
+        case Join(job, _) | Leave(job, _) | StopJob(job, _, _):
+            return f"{type(action).__name__} {job}"
+        case _:
+            return call_name(action) or type(action).__name__
 
 
 @dataclass(frozen=True, slots=True)

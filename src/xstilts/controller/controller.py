@@ -10,17 +10,22 @@ from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from xstilts.api.status import StudyStatus
+from xstilts.cluster.errors import Conflict, NotFound
 from xstilts.cluster.port import STUDIES, TRIALS, Object, Resource
 from xstilts.controller import metrics
-from xstilts.controller.actions import Action, Decision, Recall, call_name
+from xstilts.controller.actions import WRITE_TRIAL, Action, Decision, Recall, action_name, call_name
+from xstilts.controller.clock import is_to_come
 from xstilts.controller.effects import Effects
+from xstilts.controller.events import Event
 from xstilts.controller.loop import Loop, logged
 from xstilts.controller.objects import Key
 from xstilts.controller.pace import Pace
 from xstilts.controller.reconcile import reconcile
 from xstilts.controller.state import State
 from xstilts.controller.views import Observed
-from xstilts.core.errors import XstiltsError
+from xstilts.core.errors import PermanentError, XstiltsError
+
+WRITE_STUDY = "write status of Study"
 
 
 @dataclass(kw_only=True)
@@ -75,7 +80,9 @@ class Controller(Loop):
         except XstiltsError as error:
             with self.state.lock:
                 observed.facts.under_way -= _names(calls)
+            self._status_refused(key, observed, error)
             return self.later(key, error)
+        self.effects.succeeded(observed.facts, WRITE_STUDY)
         for action in calls:
             self.calls.submit(self._call, key, observed, action)
         problems = [*self._requests(key, observed, decision), *self._write_trials(key, observed, decision)]
@@ -127,8 +134,25 @@ class Controller(Loop):
             if call_name(action) is None:
                 try:
                     self.effects.request(key, observed, action)
-                except XstiltsError as error:
+                except Conflict as error:
                     yield error
+                except Exception as error:
+                    self._failed(key, observed, action_name(action), error)
+                else:
+                    self.effects.succeeded(observed.facts, action_name(action))
+
+    def _status_refused(self, key: Key, observed: Observed, error: XstiltsError) -> None:
+        """No condition can tell of it, so an Event does, once."""
+        if isinstance(error, PermanentError) and not isinstance(error, NotFound):
+            if WRITE_STUDY not in observed.facts.failures:
+                event = Event(type(error).__name__, f"{WRITE_STUDY}: {error}", warning=True)
+                self.effects.tell(self.kind, key, observed.study.uid, event)
+            self.effects.failed(key, observed.facts, WRITE_STUDY, error)
+
+    def _failed(self, key: Key, observed: Observed, name: str, error: Exception) -> None:
+        """There is another pass at once: it says so, and knows when to try again."""
+        self.effects.failed(key, observed.facts, name, error)
+        self.queue.add(key)
 
     def _write_trials(self, key: Key, observed: Observed, decision: Decision) -> Iterator[XstiltsError]:
         for name, status in decision.trials.items():
@@ -137,10 +161,17 @@ class Controller(Loop):
                 continue  # it could not be made
             if self._has_to_wait(key, name) and not status.completion_time:
                 continue
+            action = f"{WRITE_TRIAL}{name}"
+            if is_to_come(observed.facts.not_before.get(action, 0), self.clock()):
+                continue
             try:
                 self.effects.write_status(TRIALS, key.namespace, name, view.resource_version, status)
-            except XstiltsError as error:
+            except (Conflict, NotFound) as error:
                 yield error
+            except Exception as error:
+                self._failed(key, observed, action, error)
+            else:
+                self.effects.succeeded(observed.facts, action)
 
 
 def _only_counts(new: StudyStatus, old: StudyStatus) -> bool:

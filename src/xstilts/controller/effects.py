@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from xstilts.api import load, names
 from xstilts.api.base import Model
-from xstilts.api.names import Reason
+from xstilts.api.names import Reason, StudyCondition
 from xstilts.api.study import API_VERSION, StageKind, StageResources, Study
 from xstilts.api.trial import StageRef, TrialSpec
 from xstilts.cluster.errors import AlreadyExists, ClusterError, ForeignObject, Invalid, NotFound
@@ -24,7 +24,7 @@ from xstilts.controller import actions as asked
 from xstilts.controller import metrics
 from xstilts.controller.actions import Action
 from xstilts.controller.clock import LONGEST_WAIT, timestamp
-from xstilts.controller.desk import Desk
+from xstilts.controller.desk import Desk, SecretError
 from xstilts.controller.events import Event
 from xstilts.controller.objects import Key
 from xstilts.controller.state import State
@@ -39,19 +39,37 @@ from xstilts.controller.views import (
     Start,
     StudyView,
     TrialOutline,
+    Trouble,
 )
-from xstilts.core.errors import PermanentError, StorageError, TrackingError, XstiltsError
+from xstilts.core.errors import (
+    PermanentError,
+    StorageError,
+    StorageUnavailable,
+    TemporaryError,
+    TrackingError,
+    TrackingUnavailable,
+    XstiltsError,
+)
 from xstilts.engines import jobs
 from xstilts.engines.workloads import WorkloadState, differs_from_asked, workload
 
 LOG_LINES = 1000
 FIRST_RETRY_SECONDS = 2.0
+PREFLIGHT = asked.Preflight.__name__
 OURS = (names.MANAGED_BY, names.STAGE, names.STAGE_KEY, names.GENERATION)
 """Labels that any Study's Job for the same stage and attempt has."""
 JOINED = {WorkloadState.ACTIVE, WorkloadState.SUSPENDED, WorkloadState.SUCCEEDED}
 """A Job that has failed already is not taken over: the next generation is ours."""
 
 log = logging.getLogger(__name__)
+
+
+class JobRefused(PermanentError):
+    """The API server does not take the Job of a stage."""
+
+
+class Told(PermanentError):
+    """A call that found out why it can't succeed, and has noted it in the Facts."""
 
 
 @dataclass
@@ -216,16 +234,19 @@ class Effects:
         try:
             self._call(key, observed, study, action)
         except Exception as error:
-            self._failed(key, facts, name, error)
+            self.failed(key, facts, name, error)
         else:
-            with self.state.lock:
-                facts.failures.pop(name, None)
-                facts.not_before.pop(name, None)
+            self.succeeded(facts, name)
         finally:
             with self.state.lock:
                 facts.under_way.discard(name)
 
-    def _failed(self, key: Key, facts: Facts, name: str, error: Exception) -> None:
+    def succeeded(self, facts: Facts, name: str) -> None:
+        with self.state.lock:
+            facts.forgive(name)
+
+    def failed(self, key: Key, facts: Facts, name: str, error: Exception) -> None:
+        """Notes why an action failed, for conditions to tell, and when it may be taken again."""
         log.log(
             logging.WARNING if isinstance(error, XstiltsError) else logging.ERROR,
             "%s of study %s/%s: %s: %s",
@@ -238,13 +259,30 @@ class Effects:
         )
         with self.state.lock:
             failures = facts.failures[name] = facts.failures.get(name, 0) + 1
-            delay = min(FIRST_RETRY_SECONDS * 2 ** (failures - 1), LONGEST_WAIT)
-            facts.not_before[name] = self.clock() + delay
-            broken = Check(ready=False, reason=type(error).__name__, message=str(error))
-            if isinstance(error, StorageError):
+            delay = FIRST_RETRY_SECONDS * 2 ** min(failures - 1, 10)
+            if isinstance(error, TemporaryError):
+                delay = max(delay, error.delay)
+            facts.not_before[name] = self.clock() + min(delay, LONGEST_WAIT)
+            self._note_trouble(facts, name, error)
+
+    def _note_trouble(self, facts: Facts, name: str, error: Exception) -> None:
+        """A store or a server that fails is tried by a preflight too, before anything new starts."""
+        old = facts.troubles.pop(name, None)
+        reason = error.reason if isinstance(error, SecretError) else type(error).__name__
+        broken = Check(ready=False, reason=reason, message=f"{name}: {error}")
+        about = StudyCondition.PROGRESSING
+        match error:
+            case Told():
+                return
+            case TrackingError() | TrackingUnavailable():
+                about, facts.tracking = StudyCondition.TRACKING_READY, broken
+            case StorageError() | StorageUnavailable():
+                about, facts.storage = StudyCondition.STORAGE_READY, broken
+            case _ if isinstance(error, SecretError) or name == PREFLIGHT:
                 facts.storage = broken
-            elif isinstance(error, TrackingError):
-                facts.tracking = broken
+                return  # the preflight finds out what it concerns
+        since = old.since if old and old.about is about else self.clock()
+        facts.troubles[name] = Trouble(reason, broken.message, since, about)
 
     def _call(self, key: Key, observed: Observed, study: Study, action: Action) -> None:
         facts, namespace = observed.facts, key.namespace
@@ -252,7 +290,7 @@ class Effects:
             case asked.Preflight():
                 facts.storage, facts.tracking = self.desk.preflight(namespace, study)
                 if not (facts.storage.ready and facts.tracking.ready):
-                    raise PermanentError(f"{facts.storage.message} {facts.tracking.message}".strip())
+                    raise Told(f"{facts.storage.message} {facts.tracking.message}".strip())
             case asked.Accept():
                 plan = observed.study.status.plan
                 previous = plan.digest if plan else observed.study.recorded_plan
@@ -280,7 +318,7 @@ class Effects:
         with self.state.lock:
             if isinstance(answer, Refusal):
                 facts.refusal = answer
-                raise PermanentError(answer.message)
+                raise Told(answer.message)
             succeeded = {
                 job.uid: job.stage_key for job in observed.owned if job.state is WorkloadState.SUCCEEDED
             }  # before the look at the store: later ones are no loss
@@ -325,6 +363,8 @@ class Effects:
             self._saw(resource, there)
             if workload(there).state in JOINED:
                 self._join(resource, study, manifest["metadata"]["name"])
+        except ClusterError as error:
+            raise JobRefused(str(error)) from error
 
     def _note(self, facts: Facts, address: str, answer: Known | Claim | Object) -> None:
         with self.state.lock:

@@ -13,7 +13,7 @@ from xstilts.api.conditions import Condition, ConditionStatus, set_condition
 from xstilts.api.names import Reason, TrialCondition
 from xstilts.api.study import StageKind, Study
 from xstilts.api.trial import Attempts, StageState, StageStatus, TrialStatus
-from xstilts.controller.actions import Action, PublishTrial, StartStage
+from xstilts.controller.actions import Action, PublishTrial, StartStage, action_name
 from xstilts.controller.clock import seconds_of, timestamp
 from xstilts.controller.stages import NOTHING, StageView
 from xstilts.controller.views import Observed, TrialOutline
@@ -39,6 +39,8 @@ class Progress:
     stages: dict[str, StageView]
     now: float
     halt: Halt | None = None
+    hold: str = ""
+    """Why no stage starts though there is room; empty where nothing is in the way."""
     counts: Counter[str] = field(default_factory=Counter)
     """Trials by `queued`, `waiting`, `running`, `succeeded`, `failed`, `reused`."""
     statuses: dict[str, TrialStatus] = field(default_factory=dict)
@@ -105,25 +107,35 @@ class Progress:
     def _published(self, trial: TrialOutline) -> tuple[str, str, Ended | None]:
         if trial.name in self.observed.facts.scores:
             return Reason.SUCCEEDED, "", "Succeeded"
-        self.actions.append(PublishTrial(trial.name))
+        publish = PublishTrial(trial.name)
+        self.actions.append(publish)
         self.counts["running"] += 1
+        if trouble := self.observed.facts.troubles.get(action_name(publish)):
+            return trouble.reason, f"its scores could not be published: {trouble.message}"[:2000], None
         return Reason.RUNNING, "its scores are being published", None
 
     def _start(self, trial: TrialOutline, views: list[StageView]) -> tuple[str, str, Ended | None]:
         mine = [name for (name, _), view in zip(trial.stages, views, strict=True) if self._runs_for(view, trial)]
-        ready = [address for _, address in trial.stages if self._is_ready(address)]
-        if ready and (mine or self._slots > 0):
+        ready = [(name, address) for name, address in trial.stages if self._is_ready(address)]
+        failing = [name for name, address in ready if self.stages[address].reason]
+        room = mine or self._slots > 0
+        if ready and room and not self.hold:
             self._slots -= not mine
-            for address in ready:
-                self.actions.append(StartStage(address, trial.name, self.stages[address].generation))
-                self.stages[address] = StageView(StageState.RUNNING, trial=trial.name)
-            mine += [name for name, address in trial.stages if address in ready]
+            for name, address in ready:
+                view = self.stages[address]
+                self.actions.append(StartStage(address, trial.name, view.generation))
+                if name not in failing:
+                    self.stages[address] = StageView(StageState.RUNNING, trial=trial.name)
+                    mine.append(name)
         if mine:
             self.counts["running"] += 1
             return Reason.RUNNING, ", ".join(mine), None
         if ready:
             self.counts["queued"] += 1
-            return Reason.QUEUED, "as many trials run as may", None
+            if failing and not self.hold:
+                view = self.stages[dict(ready)[failing[0]]]
+                return view.reason, view.message[:2000], None
+            return Reason.QUEUED, self.hold[:2000] or "parallelism limit reached", None
         self.counts["waiting"] += 1
         waits = (
             f"{name}: {view.message or f'started for trial {view.trial}'}"

@@ -5,6 +5,8 @@ missed event costs time and nothing else; when all it asks for is done, it asks 
 """
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import TypeGuard
 
 from xstilts.api.access import EngineType
 from xstilts.api.bounds import within_bounds
@@ -14,6 +16,7 @@ from xstilts.api.status import Counts, Omission, PlanStatus, StudyStatus
 from xstilts.api.study import Study
 from xstilts.controller import stages
 from xstilts.controller.actions import (
+    WRITE_TRIAL,
     Accept,
     Action,
     AddFinalizer,
@@ -28,14 +31,14 @@ from xstilts.controller.actions import (
     Recall,
     RecordPlan,
     StopJob,
-    call_name,
+    action_name,
 )
 from xstilts.controller.clock import is_to_come, seconds_of, timestamp
 from xstilts.controller.deletion import reconcile_deletion
 from xstilts.controller.events import Event
 from xstilts.controller.objects import exclusion
 from xstilts.controller.progress import Halt, Progress
-from xstilts.controller.views import Check, Observed
+from xstilts.controller.views import Check, Observed, Trouble
 from xstilts.engines.workloads import WorkloadState
 
 CONCLUSIONS = 5
@@ -44,9 +47,10 @@ CONCLUSIONS = 5
 
 def reconcile(observed: Observed, now: float) -> Decision:
     """The status that the Study and its Trials should have, and the actions that bring it on."""
+    found = _Pass(observed, now)
     if observed.study.deleted_at is not None:
-        return reconcile_deletion(observed, now)
-    return _Pass(observed, now).decide()
+        return found.completed(reconcile_deletion(observed, now))
+    return found.decide()
 
 
 class _Pass:
@@ -60,6 +64,7 @@ class _Pass:
         self.actions: list[Action] = []
         self.events: list[Event] = []
         self.wake: list[float] = []
+        self.trouble: Trouble | None = None
 
     def decide(self) -> Decision:
         progress: Progress | None = None
@@ -67,21 +72,24 @@ class _Pass:
             self._expire()
         elif (study := self._supported()) and self._reachable() and self._planned(study):
             progress = self._go_on(study)
-        return Decision(
-            status=_bounded(self.status),
-            trials=progress.statuses if progress else {},
-            actions=tuple(self._possible()),
-            events=(*self._refusals(), *self.events),
-            wake_at=min(self.wake, default=None),
-        )
+        decided = Decision(self.status, progress.statuses if progress else {}, tuple(self.actions), tuple(self.events))
+        return self.completed(replace(decided, wake_at=min(self.wake, default=None)))
+
+    def completed(self, decided: Decision) -> Decision:
+        """With what is told of actions that fail, and without those that have to wait."""
+        self.status, self.actions = decided.status, list(decided.actions)
+        self.wake = [] if decided.wake_at is None else [decided.wake_at]
+        self._tell_troubles()
+        actions, events = tuple(self._possible()), (*self._refusals(), *decided.events)
+        return Decision(_bounded(self.status), decided.trials, actions, events, min(self.wake, default=None))
 
     def _possible(self) -> Iterator[Action]:
         """Without calls that are under way, or that have failed a moment ago."""
         for action in self.actions:
-            name = call_name(action)
+            name = action_name(action)
             if name in self.facts.under_way:
                 continue
-            if name and is_to_come(at := self.facts.not_before.get(name, 0), self.now):
+            if is_to_come(at := self.facts.not_before.get(name, 0), self.now):
                 self.wake.append(at)
                 continue
             yield action
@@ -93,15 +101,21 @@ class _Pass:
             old = find_condition(self.observed.study.status.conditions, kind)
             if new and new.status is ConditionStatus.FALSE and (not old or old.reason != new.reason):
                 yield Event(new.reason, f"{kind} is false: {new.message}", warning=True)
+        old = find_condition(self.observed.study.status.conditions, StudyCondition.PROGRESSING)
+        if self.trouble and (not old or old.reason != self.trouble.reason):
+            yield Event(self.trouble.reason, self.trouble.message, warning=True)
 
     # ---- conditions
 
     def _say(self, kind: StudyCondition, value: ConditionStatus, reason: str, message: str = "") -> None:
+        """May be said again in the same pass: the time is that of the change since the status was written."""
+        old = find_condition(self.observed.study.status.conditions, kind)
+        same = old is not None and old.status is value
         new = Condition(
             type=kind,
             status=value,
             observed_generation=self.observed.study.generation,
-            last_transition_time=timestamp(self.now),
+            last_transition_time=old.last_transition_time if old and same else timestamp(self.now),
             reason=reason,
             message=message[:2000],
         )
@@ -138,6 +152,8 @@ class _Pass:
             self._try_to_conclude(failed)
         for condition in self.status.conditions:
             self._say(StudyCondition(condition.type), condition.status, condition.reason, condition.message)
+            if condition.type == StudyCondition.SUCCEEDED:
+                self._say(StudyCondition.PROGRESSING, ConditionStatus.FALSE, condition.reason)
         ttl = study.spec.ttl_seconds_after_finished if study else None
         if ttl is not None and self.status.completion_time:
             at = seconds_of(self.status.completion_time) + ttl
@@ -176,23 +192,19 @@ class _Pass:
         self._say(StudyCondition.PROGRESSING, ConditionStatus.FALSE, reason)
 
     def _reachable(self) -> bool:
-        """Whether store and tracking server may be used; they are tried once after each start of the operator."""
+        """Whether store and tracking server may be used; they are tried before acceptance, and when a call fails."""
         if FINALIZER not in self.observed.study.finalizers:
             self.actions.append(AddFinalizer())
-        checks = (
-            (StudyCondition.STORAGE_READY, self.facts.storage),
-            (StudyCondition.TRACKING_READY, self.facts.tracking),
-        )
-        for kind, check in checks:
+        for kind, check in self._checks():
             if check:
                 value = ConditionStatus.TRUE if check.ready else ConditionStatus.FALSE
                 self._say(kind, value, check.reason, check.message)
             elif not find_condition(self.status.conditions, kind):
                 self._unsettled(kind, Reason.PENDING, "being tried")
-        if all(check and check.ready for _, check in checks):
+        if all(check and check.ready for _, check in self._checks()):
             return True
         accepted = self.status.plan is not None
-        if accepted and not any(check and not check.ready for _, check in checks):
+        if accepted and all(self._is(kind, ConditionStatus.TRUE) for kind, _ in self._checks()):
             return True  # both were fine when it was accepted: what runs is not held up by trying again
         self.actions.append(Preflight())
         if accepted and self.facts.outline:
@@ -204,6 +216,35 @@ class _Pass:
         )
         self._say(StudyCondition.PROGRESSING, ConditionStatus.FALSE, Reason.PENDING)
         return False
+
+    def _checks(self) -> tuple[tuple[StudyCondition, Check | None], ...]:
+        return (
+            (StudyCondition.STORAGE_READY, self.facts.storage),
+            (StudyCondition.TRACKING_READY, self.facts.tracking),
+        )
+
+    def _tell_troubles(self) -> None:
+        """Actions that fail keep their condition from being true until they succeed, whatever a preflight says."""
+        wanted = {action_name(action) for action in self.actions} | self.facts.under_way
+        unwritten = {name for name in self.facts.troubles if name.startswith(WRITE_TRIAL)}
+        self.wake += [at for name in unwritten if is_to_come(at := self.facts.not_before.get(name, 0), self.now)]
+        told = sorted(
+            ((name, trouble) for name, trouble in self.facts.troubles.items() if name in wanted | unwritten),
+            key=lambda entry: (entry[1].since, entry[0]),
+            reverse=True,
+        )
+        checked = {kind for kind, check in self._checks() if _is_broken(check)}
+        for _, trouble in told:  # the first is told last
+            if trouble.about is StudyCondition.PROGRESSING:
+                self.trouble = trouble
+            elif trouble.about not in checked:
+                self._say(trouble.about, ConditionStatus.FALSE, trouble.reason, trouble.message)
+        if self.trouble:
+            runs = self.status.completion_time is None and self.status.counts.running > 0
+            running = ConditionStatus.TRUE if runs else ConditionStatus.FALSE
+            self._say(StudyCondition.PROGRESSING, running, self.trouble.reason, self.trouble.message)
+            if self.status.plan is None:
+                self._unsettled(StudyCondition.ACCEPTED, self.trouble.reason, self.trouble.message)
 
     def _planned(self, study: Study) -> bool:
         plan, outline = self.status.plan, self.facts.outline
@@ -249,7 +290,8 @@ class _Pass:
 
     def _go_on(self, study: Study) -> Progress:
         views, needs = stages.look(self.observed, self.now)
-        progress = Progress(self.observed, views, self.now, halt=self._halt(study))
+        hold = self._hold()
+        progress = Progress(self.observed, views, self.now, halt=self._halt(study), hold=hold)
         progress.run()
         if progress.halt is None and (late := self._late_halt(study, progress)):
             views, needs = stages.look(self.observed, self.now)
@@ -264,6 +306,10 @@ class _Pass:
         self._conclude(progress)
         self.wake += [claim.until for claim in self.facts.claims.values() if is_to_come(claim.until, self.now)]
         return progress
+
+    def _hold(self) -> str:
+        """Why nothing new starts: it would fail, or end without being published."""
+        return next((f"{kind} is false: {check.message}" for kind, check in self._checks() if _is_broken(check)), "")
 
     def _halt(self, study: Study) -> Halt | None:
         """Reasons that need no look at the trials."""
@@ -376,5 +422,9 @@ def _bounded(status: StudyStatus) -> StudyStatus:
     return bounded.model_copy(update={"omitted": (*kept, *omissions)})
 
 
+def _is_broken(check: Check | None) -> TypeGuard[Check]:
+    return check is not None and not check.ready
+
+
 def _first_problem(*checks: Check | None) -> str:
-    return next((f"{check.reason}: {check.message}" for check in checks if check and not check.ready), "")
+    return next((f"{check.reason}: {check.message}" for check in checks if _is_broken(check)), "")

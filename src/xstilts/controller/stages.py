@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from xstilts.api.names import Reason
 from xstilts.api.trial import StageState
-from xstilts.controller.actions import Action, Diagnose, Join, PublishStage, StopJob
+from xstilts.controller.actions import Action, Diagnose, Join, PublishStage, StopJob, action_name, stage_action
 from xstilts.controller.clock import is_to_come
 from xstilts.controller.views import Endings, Known, Observed
 from xstilts.engines.workloads import Workload, WorkloadState
@@ -68,19 +68,23 @@ def _look(
         return StageView(StageState.SUCCEEDED, job, _trial(observed, job)), []
     if address in failed:
         return failed[address], []
-    if address in facts.starting:
+    trouble = facts.troubles.get(stage_action(address))
+    if address in facts.starting and trouble is None:
         return StageView(StageState.RUNNING, trial=facts.starting[address]), []
     if job is not None and (found := _of_job(observed, address, job)):
         return found
     if known is Known.UNPUBLISHED:
-        return StageView(StageState.ELSEWHERE, message="made before, being published for this study"), [
-            PublishStage(address)
-        ]
+        message = trouble.message if trouble else "already computed; publishing to this study's MLflow"
+        reason = trouble.reason if trouble else ""
+        return StageView(StageState.ELSEWHERE, reason=reason, message=message), [PublishStage(address)]
     claim = facts.claims.get(address)
     if claim and is_to_come(claim.until, now):
         return StageView(StageState.ELSEWHERE, message=f"{claim.holder} is at work on it"), []
     older = observed.workloads.get(address, ())
-    return StageView(StageState.WAITING, generation=older[-1].generation + 1 if older else 1), []
+    generation = older[-1].generation + 1 if older else 1
+    if trouble:
+        return StageView(StageState.WAITING, reason=trouble.reason, message=trouble.message, generation=generation), []
+    return StageView(StageState.WAITING, generation=generation), []
 
 
 def _of_job(observed: Observed, address: str, job: Workload) -> tuple[StageView, list[Action]] | None:
@@ -95,13 +99,16 @@ def _of_job(observed: Observed, address: str, job: Workload) -> tuple[StageView,
         case WorkloadState.SUCCEEDED if by:
             return StageView(StageState.SUCCEEDED, job, by), []
         case WorkloadState.SUCCEEDED:
-            view = StageView(StageState.ELSEWHERE, job, message="made by another study, being published for this one")
-            return view, [PublishStage(address)]
+            trouble = observed.facts.troubles.get(stage_action(address))
+            message = trouble.message if trouble else "computed by another study; publishing for this one"
+            return StageView(StageState.ELSEWHERE, job, message=message), [PublishStage(address)]
         case WorkloadState.FAILED if ours:
             diagnosis = observed.facts.diagnoses.get(job.uid)
             if diagnosis is None:
-                view = StageView(StageState.RUNNING, job, by, message="has ended")
-                return view, [Diagnose(address, job.name, job.uid, job.message)]
+                diagnose = Diagnose(address, job.name, job.uid, job.message)
+                trouble = observed.facts.troubles.get(action_name(diagnose))
+                message = trouble.message if trouble else "Job ended; reading its outcome"
+                return StageView(StageState.RUNNING, job, by, message=message), [diagnose]
             return StageView(StageState.FAILED, job, by, diagnosis.reason, diagnosis.message), []
         case WorkloadState.FAILED:
             return None

@@ -76,8 +76,7 @@ class State:
         view = study_view(obj, old)
         self.studies[key] = view
         if old and old.generation != view.generation and (facts := self.facts.get(key)):
-            facts.not_before.clear()  # what was refused may be allowed now
-            facts.failures.clear()
+            facts.forgive()  # what was refused may be allowed now
         self._study_of_uid[view.uid] = key
         self.facts.setdefault(key, Facts())
         return {key} if old and old.status.completion_time else {key, *self._others_that_share(view.uid)}

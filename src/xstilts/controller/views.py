@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Literal
 
+from xstilts.api.names import StudyCondition
 from xstilts.api.status import BestScore, CurveFit, StudyStatus
 from xstilts.api.study import StageKind, Study
 from xstilts.api.trial import Point, TrialStatus
@@ -183,6 +184,18 @@ class Conclusion:
     tracking_url: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """An action of the operator that fails, and is tried again after growing delays."""
+
+    reason: str
+    message: str
+    since: float
+    """When it failed first, seconds since 1970."""
+    about: StudyCondition = StudyCondition.PROGRESSING
+    """The condition that tells of it: StorageReady, TrackingReady, else Progressing."""
+
+
 @dataclass(slots=True)
 class Facts:
     """What was found out for a Study since the operator started: never stored, found out again after a restart."""
@@ -209,9 +222,19 @@ class Facts:
     under_way: set[str] = field(default_factory=set)
     """Names of calls that have not answered."""
     not_before: dict[str, float] = field(default_factory=dict)
-    """When a call that failed may be made again, seconds since 1970."""
+    """When an action that failed may be taken again, seconds since 1970."""
     failures: dict[str, int] = field(default_factory=dict)
-    """How often in a row a call has failed."""
+    """How often in a row an action has failed."""
+    troubles: dict[str, Trouble] = field(default_factory=dict)
+    """Why, by the name of the action; without those that a check or a refusal tells of."""
+
+    def forgive(self, name: str | None = None) -> None:
+        """Forgets failures of one action, which has succeeded, or of all, which may succeed now."""
+        for known in (self.not_before, self.failures, self.troubles):
+            if name is None:
+                known.clear()
+            else:
+                known.pop(name, None)
 
 
 # ---- the cluster
