@@ -8,6 +8,8 @@ import pytest
 
 import plans
 from simulation import Inline, as_study, study_document
+from xstilts.cluster.answers import Request
+from xstilts.cluster.errors import Forbidden
 from xstilts.cluster.memory import Event, MemoryCluster
 from xstilts.cluster.port import EVENTS, SCHEDULES, STUDIES, Object
 from xstilts.controller.effects import Effects
@@ -19,14 +21,28 @@ from xstilts.core import planner
 NOON = datetime(2026, 6, 1, 12, 0, tzinfo=UTC).timestamp()
 
 
+class Refusing:
+    """An API server that lets nobody make a Study."""
+
+    refuses = True
+
+    def before(self, request: Request) -> None:
+        if self.refuses and (request.verb, request.resource) == ("create", STUDIES):
+            raise Forbidden("create studies: denied by a policy")
+
+    def after(self, request: Request) -> None: ...
+
+
 class World:
     """One schedule, every hour."""
+
+    faults: Any = None
 
     excluded_namespaces: frozenset[str] = frozenset()
 
     def __init__(self, **spec: Any) -> None:
         self.now = NOON + 60
-        self.cluster = MemoryCluster(clock=lambda: datetime.fromtimestamp(self.now, UTC))
+        self.cluster = MemoryCluster(clock=lambda: datetime.fromtimestamp(self.now, UTC), faults=self.faults)
         self.desk = MemoryDesk(lambda study: planner.plan(study, plans.world()))
         self.news: deque[Event] = deque()
         self.cluster.subscribe(self.news.append)
@@ -163,3 +179,24 @@ def test_somebodys_study_of_the_name_for_a_slot_is_left_alone_and_logged_with_th
     other.at(13)
     assert other.studies() == [theirs]
     assert "was not made by this schedule; delete it, or rename the schedule" in caplog.text
+
+
+def test_a_study_that_is_refused_is_told_by_the_condition_and_one_event() -> None:
+    class Denied(World):
+        faults = Refusing()
+
+    world = Denied()
+    for minute in range(5):
+        world.at(13, minute)
+    schedule = world.cluster.get(SCHEDULES, "team", "hourly")
+    assert schedule is not None
+    (ready,) = schedule["status"]["conditions"]
+    assert (ready["status"], ready["reason"]) == ("False", "Forbidden")
+    assert "denied by a policy" in ready["message"]
+    assert [event["reason"] for event in world.cluster.list(EVENTS, "team")] == ["Forbidden"]
+    world.faults.refuses = False
+    world.at(13, 6)
+    schedule = world.cluster.get(SCHEDULES, "team", "hourly")
+    assert schedule is not None
+    assert schedule["status"]["conditions"][0]["status"] == "True"
+    assert len(list(world.cluster.list(STUDIES, "team"))) == 1

@@ -9,10 +9,11 @@ from datetime import UTC, datetime
 
 from xstilts.api import names
 from xstilts.api.study import Study
-from xstilts.cluster.errors import AlreadyExists, ForeignObject
+from xstilts.cluster.errors import AlreadyExists, Conflict, ForeignObject
 from xstilts.cluster.port import SCHEDULES, STUDIES, Object, Resource
 from xstilts.controller.desk import Desk
 from xstilts.controller.effects import Effects
+from xstilts.controller.events import Event
 from xstilts.controller.loop import Loop
 from xstilts.controller.objects import Key, key_of
 from xstilts.controller.schedule_views import Comparison, ObservedSchedule, controlled_by
@@ -44,6 +45,8 @@ class ScheduleLoop(Loop):
     _studies: dict[Key, Object] = field(default_factory=dict)
     """Those that some schedule controls."""
     _comparisons: dict[Key, Comparison] = field(default_factory=dict)
+    _refusals: dict[Key, Event] = field(default_factory=dict)
+    """What failed in the last pass over a schedule."""
     _comparing: set[Key] = field(default_factory=set)
 
     def see(self, resource: Resource, obj: Object, *, deleted: bool = False) -> None:
@@ -75,6 +78,7 @@ class ScheduleLoop(Loop):
                 found,
                 studies=studies,
                 comparison=self._comparisons.get(key),
+                refusal=self._refusals.get(key),
                 is_excluded=key.namespace in self.excluded_namespaces,
             )
         decision = reconcile_schedule(observed, datetime.fromtimestamp(self.clock(), UTC))
@@ -87,7 +91,17 @@ class ScheduleLoop(Loop):
             self.effects.tell("StudySchedule", key, observed.uid, event)
         if decision.wake_at is not None:
             self.queue.add_after(key, decision.wake_at.timestamp() - self.clock())
+        self._note(key, problems)
         return self.later(key, problems[0]) if problems else "done"
+
+    def _note(self, key: Key, problems: list[XstiltsError]) -> None:
+        """What failed is told by the condition, in another pass."""
+        told = self._refusals.pop(key, None)
+        refusals = [error for error in problems if not isinstance(error, Conflict)]
+        if refusals:
+            self._refusals[key] = Event(type(refusals[0]).__name__, str(refusals[0]), warning=True)
+        if self._refusals.get(key) != told:
+            self.queue.add(key)
 
     def _write_status(self, key: Key, found: Object, observed: ObservedSchedule, decision: ScheduleDecision) -> None:
         if decision.status != observed.status:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from xstilts.api import load, names
 from xstilts.api.schedule import StudyScheduleSpec, StudyScheduleStatus
+from xstilts.controller.events import Event
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +68,8 @@ class ObservedSchedule:
     studies: tuple[ScheduledStudy, ...] = ()
     comparison: Comparison | None = None
     """The last answer to `Compare`."""
+    refusal: Event | None = None
+    """Why the last attempt to make or delete a Study failed."""
 
     @classmethod
     def read(
@@ -75,6 +78,7 @@ class ObservedSchedule:
         *,
         studies: Iterable[Mapping[str, Any]],
         comparison: Comparison | None = None,
+        refusal: Event | None = None,
         is_excluded: bool = False,
     ) -> Self:
         """Of the Studies, those count that the schedule controls."""
@@ -93,6 +97,7 @@ class ObservedSchedule:
             status=_status(schedule.get("status") or {}),
             studies=tuple(ScheduledStudy.read(s) for s in studies if controlled_by(s, metadata["uid"])),
             comparison=comparison,
+            refusal=refusal,
         )
 
 

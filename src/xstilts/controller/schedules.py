@@ -10,7 +10,7 @@ actions out may do it in any order, once or several times, or not at all; the ne
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -76,7 +76,7 @@ class ScheduleDecision:
 class _Stand:
     """Where a schedule stands: what its condition says, and what follows."""
 
-    reason: Reason = Reason.SCHEDULED
+    reason: str = Reason.SCHEDULED
     message: str = ""
     ready: bool = True
     actions: tuple[ScheduleAction, ...] = ()
@@ -260,6 +260,9 @@ def _decision(
     now: datetime,
     following: datetime | None = None,
 ) -> ScheduleDecision:
+    actions = (*stand.actions, *_history(observed))
+    if observed.refusal and actions:
+        stand = replace(stand, reason=observed.refusal.reason, message=observed.refusal.message, ready=False)
     ready = Condition(
         type=ScheduleCondition.READY,
         status=ConditionStatus.TRUE if stand.ready else ConditionStatus.FALSE,
@@ -273,7 +276,6 @@ def _decision(
         "next_schedule_time": _text(following) if following else None,
     }
     status, _ = within_bounds(status.model_copy(update=updates))
-    actions = (*stand.actions, *_history(observed))
     return ScheduleDecision(
         status, actions, tuple(_events(observed, status)), _wake_at(observed, status, stand, now, following)
     )
@@ -292,7 +294,8 @@ def _events(observed: ObservedSchedule, status: StudyScheduleStatus) -> Iterator
     ready, before = (find_condition(each.conditions, ScheduleCondition.READY) for each in (status, old))
     told = before and (before.reason, before.message)
     if ready and ready.reason != Reason.SCHEDULED and (ready.reason, ready.message) != told:
-        yield Event(ready.reason, ready.message, warning=ready.reason in _REFUSED)
+        failed = observed.refusal is not None and ready.reason == observed.refusal.reason
+        yield Event(ready.reason, ready.message, warning=failed or ready.reason in _REFUSED)
 
 
 def _wake_at(
