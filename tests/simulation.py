@@ -148,7 +148,7 @@ class Simulation:
         self._end(job, "Failed", "PodFailurePolicy", f"exit code {int(code)}")
 
     def _end(self, job: Object, kind: str, reason: str, message: str) -> None:
-        time = datetime.fromtimestamp(self.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        time = self.time
         condition = {"type": kind, "status": "True", "reason": reason, "message": message, "lastTransitionTime": time}
         status = {"conditions": [condition], "startTime": time}
         if kind == "Complete":
@@ -160,26 +160,38 @@ class Simulation:
         evicted = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
         self.end_pod(job, number, {"exitCode": 137}, evicted)
 
+    def outage(self, job: Object, number: int, message: str = "StorageUnavailable: no answer from s3") -> None:
+        """A pod of the Job waited for store or server in vain, and another takes its place."""
+        self.end_pod(job, number, {"exitCode": int(ExitCode.UNAVAILABLE), "message": message})
+
     def end_pod(self, job: Object, number: int, terminated: Object, conditions: list[Object] | None = None) -> None:
-        self.cluster.create(
-            PODS,
-            {
-                "metadata": {
-                    "name": f"{job['metadata']['name']}-{number}",
-                    "namespace": NAMESPACE,
-                    "labels": job["spec"]["template"]["metadata"]["labels"]
-                    | {"batch.kubernetes.io/job-name": job["metadata"]["name"]},
-                }
-            },
+        state = {"terminated": {"startedAt": self.time, "finishedAt": self.time} | terminated}
+        self.pod(
+            job,
+            number,
+            phase="Failed",
+            conditions=conditions or [],
+            containerStatuses=[{"name": "stage", "state": state}],
         )
-        status = {
-            "phase": "Failed",
-            "conditions": conditions or [],
-            "containerStatuses": [{"name": "stage", "state": {"terminated": terminated}}],
+
+    def pod(self, job: Object, number: int, **status: Any) -> None:
+        """A pod of the Job with this status."""
+        name = f"{job['metadata']['name']}-{number}"
+        labels = job["spec"]["template"]["metadata"]["labels"]
+        metadata = {
+            "name": name,
+            "namespace": NAMESPACE,
+            "labels": labels | {"batch.kubernetes.io/job-name": job["metadata"]["name"]},
+            "ownerReferences": [{"kind": "Job", "name": job["metadata"]["name"], "uid": job["metadata"]["uid"]}],
         }
-        self.cluster.patch(
-            PODS, NAMESPACE, f"{job['metadata']['name']}-{number}", {"status": status}, subresource="status"
-        )
+        if self.cluster.get(PODS, NAMESPACE, name) is None:
+            self.cluster.create(PODS, {"metadata": metadata})
+        self.cluster.patch(PODS, NAMESPACE, name, {"status": status}, subresource="status")
+
+    @property
+    def time(self) -> str:
+        """Now, as the cluster writes it."""
+        return datetime.fromtimestamp(self.now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
     def finish(self) -> None:
         """All Jobs run, until there is nothing to do."""
@@ -196,6 +208,11 @@ class Simulation:
 
     def apply(self, document: Object) -> Object:
         return self.cluster.apply(STUDIES, {"apiVersion": "xstilts.dev/v1alpha1", "kind": "Study", **document})
+
+    def retry(self, name: str = "s", asked: str = "again") -> None:
+        """What `xstilts retry` does."""
+        patch = {"metadata": {"annotations": {"xstilts.dev/retry": asked}}}
+        self.cluster.patch(STUDIES, NAMESPACE, name, patch)
 
     def edit(self, name: str = "s", **spec: Any) -> None:
         self.cluster.patch(STUDIES, NAMESPACE, name, {"spec": spec})

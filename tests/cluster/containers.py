@@ -52,6 +52,8 @@ class Workplace:
         """The container's process. It has what the pod says and what the image says, and nothing of this process."""
         environment = _Environment(self).of(container)
         mounts = self._mounts(container)
+        if words := container.get("terminationMessagePath"):
+            mounts[words] = termination_message(self.folder, container)
         rewrite = _rewriting(mounts)
         own = {"HOME": str(self.folder), "TMPDIR": str(mounts.get("/tmp") or _made(self.folder / "tmp"))}
         work = Path(rewrite(container.get("workingDir", "")))
@@ -106,6 +108,11 @@ class Workplace:
             raise CannotStart(
                 "CreateContainerConfigError", f'{resource.removesuffix("s")} "{name}" not found'
             ) from error
+
+
+def termination_message(folder: Path, container: Object) -> Path:
+    """File of the container's last words, in the pod's folder."""
+    return folder / f"{container['name']}.termination-message"
 
 
 @dataclass(frozen=True)

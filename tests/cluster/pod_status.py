@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from cluster.api import Object
+from cluster.containers import termination_message
 
 
 @dataclass
@@ -46,10 +47,21 @@ class Container:
     def _state(self, waiting: tuple[str, str]) -> Object:
         if self.finished:
             state = {"exitCode": self.execution.exit_code, "reason": self.reason, "finishedAt": self.finished}
-            return {"terminated": state | {"startedAt": self.started or None}}
+            return {"terminated": state | {"startedAt": self.started or None, "message": self._message()}}
         if self.process:
             return {"running": {"startedAt": self.started}}
         return {"waiting": {"reason": waiting[0], "message": waiting[1]}}
+
+    def _message(self) -> str:
+        """Its own words, else the end of what it printed where it failed and its policy says so."""
+        own = termination_message(self.log.parent, self.spec)
+        if own.exists() and (words := own.read_text(errors="replace")[:4096]):
+            return words
+        falls_back = self.spec.get("terminationMessagePolicy") == "FallbackToLogsOnError"
+        if not falls_back or not self.execution.exit_code or not self.log.exists():
+            return ""
+        lines = self.log.read_bytes()[-2048:].decode(errors="replace").splitlines(keepends=True)
+        return "".join(lines[-80:])
 
     def status(self, waiting: tuple[str, str]) -> Object:
         """`waiting` is the reason and the message of one that was not started."""

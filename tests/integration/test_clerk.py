@@ -11,7 +11,7 @@ from xstilts.api.names import Reason
 from xstilts.api.study import Study
 from xstilts.controller.clerk import Clerk
 from xstilts.controller.silence import Silence
-from xstilts.controller.views import Accepted, Claim, Known, Refusal, Start
+from xstilts.controller.views import Accepted, Claim, JobEnd, Known, Refusal, Start
 from xstilts.core.configs import CONFIGS
 from xstilts.core.errors import ExitCode, LeaseHeld
 from xstilts.core.results import Outcome, Publication
@@ -148,20 +148,27 @@ def test_a_lease_of_somebody_else_is_a_claim_until_it_has_stood_still(study):
         dead.renew()
 
 
-def test_what_ended_a_job_is_what_its_stage_said_and_older_outcomes_are_not_taken_for_it(study):
+def told_by_the_cluster(pod: str) -> JobEnd:
+    return JobEnd("xs-1", pod, "StorageUnavailable", "no answer")
+
+
+def test_what_ended_a_job_is_what_its_last_pod_said_and_outcomes_of_others_are_not_taken_for_it(study):
     clerk = Clerk()
     address = scaling(accepted(clerk, study))
     outcome = Outcome(
         exit_code=ExitCode.DIVERGED,
         reason="DivergenceError",
         message="nan",
-        holder="x",
-        started=1_000_000,
-        finished=2_000_000,
+        holder="xs-1-abcde/1",
+        started=1,
+        finished=2,
     )
     store = open_store(study.spec.store.uri)
     store.put(f"{address}/outcome.json", json.dumps(outcome.document()).encode())
-    assert clerk.diagnose(study, address, None, "exit code 4", 1999.0).reason == "DivergenceError"
-    found = clerk.diagnose(study, address, b"killed here", "exit code 137", 3000.0)
-    assert (found.reason, found.message) == (Reason.ENDED_FROM_OUTSIDE, "exit code 137")
+    assert clerk.diagnose(study, address, None, told_by_the_cluster("xs-1-abcde")).reason == "DivergenceError"
+    assert clerk.diagnose(study, address, None, told_by_the_cluster("")).reason == "DivergenceError", "the pod is gone"
+    found = clerk.diagnose(study, address, b"killed here", told_by_the_cluster("xs-1-fghij"))
+    assert (found.reason, found.message) == ("StorageUnavailable", "no answer")
     assert store.read(f"{address}/log.txt") == b"killed here"
+    other_job = JobEnd("xs-2", "", Reason.ENDED_FROM_OUTSIDE, "exit code 137")
+    assert clerk.diagnose(study, address, None, other_job).reason == Reason.ENDED_FROM_OUTSIDE

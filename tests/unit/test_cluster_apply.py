@@ -8,7 +8,7 @@ import yaml
 import cluster_studies as given
 from xstilts.api.load import InvalidDocument, load_documents
 from xstilts.api.names import FINALIZER
-from xstilts.cli.cluster import StillThere, applied, cancelled
+from xstilts.cli.cluster import StillThere, applied, cancelled, retried
 from xstilts.cli.cluster_views import find_study
 from xstilts.cluster.answers import Request
 from xstilts.cluster.errors import Invalid
@@ -202,3 +202,48 @@ def test_a_study_that_is_not_there_is_answered_with_those_that_are(cluster: Memo
     given.study(cluster, "demo-b")
     with pytest.raises(UserError, match="no Study 'demo' in namespace team; there is demo-a, demo-b"):
         cancel(cluster)
+
+
+# ---- retry
+
+
+def failed_study(cluster: MemoryCluster) -> Object:
+    owner = given.study(cluster)
+    for seed, ended in ((1, "False"), (2, "True"), (3, "False")):
+        reason = "StageFailed" if ended == "False" else "Succeeded"
+        given.trial(
+            cluster, owner, {"seed": seed}, {"evaluation/xnli": {}}, given.condition("Succeeded", ended, reason)
+        )
+    given.tell(cluster, owner, given.condition("Succeeded", "False", "TooManyFailedTrials"))
+    return owner
+
+
+def asked_again(cluster: MemoryCluster) -> list[str]:
+    found = cluster.get(STUDIES, given.PLACE, "demo")
+    assert found is not None
+    return str(found["metadata"].get("annotations", {}).get("xstilts.dev/retry", "")).split()
+
+
+def test_retry_asks_with_a_token_that_was_never_there_before(cluster: MemoryCluster) -> None:
+    failed_study(cluster)
+    (line,) = retried(cluster, find_study(cluster, given.PLACE, "demo"))
+    assert "2 failed trials start again" in line
+    first = asked_again(cluster)
+    list(retried(cluster, find_study(cluster, given.PLACE, "demo")))
+    assert len(first) == 1
+    assert asked_again(cluster) != first
+
+
+def test_retry_of_one_trial_names_it_and_others_are_refused_with_those_that_failed(cluster: MemoryCluster) -> None:
+    failed_study(cluster)
+    demo = find_study(cluster, given.PLACE, "demo")
+    list(retried(cluster, demo, ["demo-mnli-100-d1-s3"]))
+    assert asked_again(cluster)[1:] == ["demo-mnli-100-d1-s3"]
+    with pytest.raises(UserError, match=r"demo-mnli-100-d1-s2 .*has not failed; failed are: demo-mnli-100-d1-s1, "):
+        list(retried(cluster, demo, ["demo-mnli-100-d1-s2"]))
+
+
+def test_retry_of_a_study_without_failures_is_refused(cluster: MemoryCluster) -> None:
+    given.tell(cluster, given.study(cluster), given.condition("Succeeded", "Unknown", "Running"))
+    with pytest.raises(UserError, match="nothing to start again"):
+        list(retried(cluster, find_study(cluster, given.PLACE, "demo")))

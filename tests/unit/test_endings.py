@@ -145,16 +145,23 @@ def test_a_pod_of_a_train_job_belongs_to_the_train_job():
 
 
 def test_a_pod_that_starts_in_the_usual_way_meets_no_obstacle():
-    assert obstacle(pod("Pending", state={"waiting": {"reason": "ContainerCreating"}})) == ""
-    assert obstacle(pod("Pending")) == ""
-    assert obstacle(pod("Running", state={"running": {}})) == ""
+    assert obstacle(pod("Pending", state={"waiting": {"reason": "ContainerCreating"}})) is None
+    assert obstacle(pod("Pending")) is None
+    assert obstacle(pod("Running", state={"running": {}})) is None
 
 
 def test_an_image_that_is_not_there_is_an_obstacle():
     waiting = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}
-    assert obstacle(pod("Pending", state=waiting)) == "ImagePullBackOff: Back-off pulling image"
+    assert str(obstacle(pod("Pending", state=waiting))) == "ImagePullBackOff: Back-off pulling image"
 
 
 def test_no_node_with_room_is_an_obstacle():
     unscheduled = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/1 nodes"}
-    assert obstacle(pod("Pending", conditions=[unscheduled])) == "Unschedulable: 0/1 nodes"
+    assert str(obstacle(pod("Pending", conditions=[unscheduled]))) == "Unschedulable: 0/1 nodes"
+
+
+def test_a_stages_own_words_are_reason_and_message_and_other_lines_are_left_as_they_are():
+    ended = end_of(pod(state=exited(12, message="StorageUnavailable: no answer\nfrom s3:9000")))
+    assert (ended.cause, ended.reason, ended.message) == (Cause.OUTAGE, "StorageUnavailable", "no answer\nfrom s3:9000")
+    ended = end_of(pod(state=exited(12, message="2026-03-01 ERROR x: StorageUnavailable: no answer")))
+    assert (ended.reason, ended.message) == ("Unavailable", "2026-03-01 ERROR x: StorageUnavailable: no answer")

@@ -121,7 +121,8 @@ def test_a_config_that_no_process_can_be_given_is_refused():
 def test_ended_pods_are_told_apart_by_their_exit_code():
     """Every code of the taxonomy: which rule fits first."""
     rules = job()["spec"]["podFailurePolicy"]["rules"]
-    actions = {Cause.HOPELESS: ["FailJob"], Cause.PREEMPTED: ["Ignore"], Cause.LEASE_HELD: ["Ignore"]}
+    ignored = {cause: ["Ignore"] for cause in (Cause.PREEMPTED, Cause.LEASE_HELD, Cause.OUTAGE)}
+    actions = {Cause.HOPELESS: ["FailJob"], **ignored}
     for code in ExitCode:
         fitting = [rule["action"] for rule in rules if code in rule.get("onExitCodes", {}).get("values", ())]
         assert fitting == actions.get(cause_of(code), [])

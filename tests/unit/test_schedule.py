@@ -129,11 +129,39 @@ def test_retries_are_spaced_and_counted() -> None:
     assert attempt(planned, FIRST, ExitCode.FAILED, now=0.0) == "FAILED: why"
     assert ready(planned, now=0.5) == []
     assert ready(planned, now=1.0) == ["first"]
-    assert attempt(planned, FIRST, ExitCode.UNAVAILABLE, now=1.0)
+    assert attempt(planned, FIRST, ExitCode.FAILED, now=1.0)
     assert ready(planned, now=2.5) == []
     assert ready(planned, now=3.0) == ["first"]
     assert attempt(planned, FIRST, ExitCode.FAILED, now=3.0) is None
     assert planned.state(TRIAL_1) is State.FAILED
+
+
+def test_an_outage_costs_time_and_no_retry() -> None:
+    planned = schedule(SHARED, SECOND, SCORE_2, retries=0, outage_seconds=600)
+    now, attempts = 0.0, 0
+    while attempt(planned, FIRST, ExitCode.UNAVAILABLE, now=now):
+        attempts += 1
+        assert ready(planned, now=now) == []
+        now = next(later for later in (now + seconds for seconds in range(1, 100)) if ready(planned, now=later))
+    assert 600 <= now <= 700
+    assert 10 < attempts < 20, "1, 2, 4, … 64 seconds apart"
+    assert planned.reason(TRIAL_1) == "UNAVAILABLE: why; failurePolicy.outageSeconds is 600"
+
+
+def test_outages_with_anything_else_between_them_are_counted_anew() -> None:
+    planned = schedule(SHARED, retries=5, outage_seconds=600)
+    for hour in range(5):
+        assert attempt(planned, FIRST, ExitCode.UNAVAILABLE, now=hour * 3600.0)
+        assert attempt(planned, FIRST, ExitCode.FAILED, now=hour * 3600.0 + 60)
+    assert planned.state(TRIAL_1) is not State.FAILED
+
+
+def test_an_attempt_that_ran_for_long_has_met_another_outage() -> None:
+    planned = schedule(SHARED, retries=0, outage_seconds=600)
+    for hour in range(5):
+        planned.start(FIRST.address)
+        long = ended(ExitCode.UNAVAILABLE).model_copy(update={"finished": 3_500_000})
+        assert planned.finish(FIRST.address, long, hour * 3600.0)
 
 
 def test_an_end_from_outside_is_charged_to_preemption_alone() -> None:

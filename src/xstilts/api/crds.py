@@ -71,6 +71,7 @@ RESOURCES = (
         short="xst",
         columns=(
             Column("Status", "Succeeded.reason", "Where the study stands."),
+            Column("Problem", ".status.problem", "What is in the way, if anything."),
             Column("Trials", ".status.progress", "Trials that ended, of all."),
             Column("Best", ".status.best[0].score", "Best mean score for the first target, percent."),
             Column("Stages", ".status.plan.stages", "Stages of the plan.", "integer", wide=True),

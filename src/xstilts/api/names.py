@@ -31,6 +31,9 @@ STORE = f"{GROUP}/store"
 PLAN = f"{GROUP}/plan"
 """On a Study, `<its name>/<digest>` of the plan that was accepted last. Unlike the status it survives a backup and
 restore, which leave the status out; a copy of the Study under another name has a plan of its own."""
+RETRY = f"{GROUP}/retry"
+"""On a Study, a token that was never there before makes its failed trials start again, once. Names of trials may follow
+it, separated by spaces: then those alone do, and others that failed by the same stages."""
 SLOT = f"{GROUP}/slot"
 """Time that a StudySchedule made a Study for."""
 
@@ -41,6 +44,7 @@ class StudyCondition(StrEnum):
     ACCEPTED = "Accepted"
     STORAGE_READY = "StorageReady"
     TRACKING_READY = "TrackingReady"
+    PODS_BLOCKED = "PodsBlocked"
     PROGRESSING = "Progressing"
     SUSPENDED = "Suspended"
     SUCCEEDED = "Succeeded"
@@ -77,6 +81,9 @@ class Reason(StrEnum):
     TOO_MANY_FAILED_TRIALS = "TooManyFailedTrials"
     DEADLINE_EXCEEDED = "DeadlineExceeded"
     GPU_HOURS_EXCEEDED = "GPUHoursExceeded"
+    OUTAGE_SECONDS_EXCEEDED = "OutageSecondsExceeded"  # of a stage too
+    NOT_BLOCKED = "NotBlocked"
+    RETRYING = "Retrying"  # failed trials start again, as `xstilts retry` asks
     DELETING = "Deleting"
 
     # of a Trial

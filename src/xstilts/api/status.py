@@ -100,11 +100,17 @@ class StudyStatus(Model):
     observed_generation: int = Field(0, ge=0)
     """The metadata.generation that all of this is about."""
     conditions: tuple[Condition, ...] = Field((), max_length=16)
-    """Accepted, StorageReady, TrackingReady, Progressing, Suspended, and Succeeded, which sums up."""
+    """Accepted, StorageReady, TrackingReady, PodsBlocked, Progressing, Suspended, and Succeeded, which sums up."""
+    problem: str = Field("", max_length=256)
+    """What is in the way of a study that goes on, in one word: the reason of the condition that tells more."""
     start_time: str | None = Field(None, json_schema_extra={"format": "date-time"})
     """When the study was accepted."""
     completion_time: str | None = Field(None, json_schema_extra={"format": "date-time"})
     """When it ended, for better or worse."""
+    retried: str = Field("", max_length=2048)
+    """The value of the annotation `xstilts.dev/retry` that was honoured last."""
+    retry_time: str | None = Field(None, json_schema_extra={"format": "date-time"})
+    """When that was. Deadlines count from here; GPU hours go on from what is used."""
     plan: PlanStatus | None = None
     counts: Counts = Counts()
     progress: str = Field("", max_length=32)

@@ -313,8 +313,15 @@ class FailurePolicy(Model):
     """New attempts of a stage that failed for a reason that may pass."""
     preemption_retries: int = Field(20, ge=0, le=10000)
     """New attempts of a stage that was ended from outside."""
+    outage_seconds: int = Field(3600, ge=0)
+    """Seconds for which the store or the tracking server may be unavailable before what needs it fails. New attempts of
+    stages that met an outage are charged to this alone."""
+    pending_seconds: int = Field(86400, ge=1)
+    """Seconds for which a stage may be kept from starting before it fails: its Job or pods are refused, its image is
+    missing, no node has room. Time in which other stages of the study use the room does not count. Engine Jobs only."""
     active_deadline_seconds: int | None = Field(None, ge=1)
-    """Seconds from acceptance after which the study fails and what runs is stopped."""
+    """Seconds from acceptance, or from the last `xstilts retry`, after which the study fails and what runs is
+    stopped."""
 
 
 class CheckpointRetention(StrEnum):

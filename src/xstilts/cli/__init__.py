@@ -25,6 +25,7 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     cluster.apply,
     study.status,
     cluster.logs,
+    cluster.retry,
     cluster.cancel,
     study.report,
     study.verify,

@@ -1,17 +1,19 @@
-"""`xstilts apply | logs | cancel`, and `status` of a Study in the cluster: the commands that need a Kubernetes API."""
+"""`xstilts apply | logs | retry | cancel`, and `status` of a Study in the cluster: all that need a Kubernetes API."""
 
 import time
+import uuid
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from xstilts.api import names
 from xstilts.api.load import Document, load_documents
 from xstilts.api.schedule import StudySchedule
 from xstilts.api.study import DeletionPolicy
 from xstilts.cli import pod_logs, terminal
-from xstilts.cli.cluster_views import ClusterStudy, find_study
+from xstilts.cli.cluster_views import ClusterStudy, find_study, read_trials
 from xstilts.cli.stores import CaFileOption, EndpointOption, PathStyleOption, RegionOption, opened_from_here
 from xstilts.cluster.errors import ClusterUnavailable, Conflict
 from xstilts.cluster.port import SCHEDULES, STUDIES, Cluster, Object
@@ -105,6 +107,26 @@ def cancel(
         terminal.console().print(line, markup=False, soft_wrap=True)
 
 
+def retry(
+    name: StudyName,
+    namespace: NamespaceOption = None,
+    context: ContextOption = None,
+    trial: Annotated[
+        list[str] | None,
+        typer.Option(help="Only this trial, as `xstilts status` names it; repeatable."),
+    ] = None,
+) -> None:
+    """Start the failed trials of a Study again, in place.
+
+    Trials that succeeded stay as they are, and so does what failed trials have made before they failed. Budgets of
+    retries and the deadline count from now on; GPU hours go on from what is used.
+    """
+    cluster = connected(context)
+    study = find_study(cluster, namespace or cluster.namespace, name)
+    for line in retried(cluster, study, trial or ()):
+        terminal.console().print(line, markup=False, soft_wrap=True)
+
+
 def connected(context: str | None) -> Cluster:
     """The cluster that kubectl would talk to."""
     from xstilts.cluster.api import connect
@@ -174,6 +196,21 @@ def _change(before: Object | None, after: Object) -> str:
     parts = ("spec", "labels", "annotations")
     same = all((before | before["metadata"]).get(part) == (after | after["metadata"]).get(part) for part in parts)
     return "unchanged" if same else "configured"
+
+
+def retried(cluster: Cluster, study: ClusterStudy, trials: Sequence[str] = ()) -> Iterator[str]:
+    """Asks the operator for it by the annotation; see `names.RETRY`."""
+    found = read_trials(cluster, study)
+    failed = [each.name for each in found if each.state == "Failed"]
+    if unknown := [name for name in trials if name not in failed]:
+        raise UserError(
+            f"--trial: {', '.join(unknown)} of {study.title} has not failed; failed are: {', '.join(failed) or 'none'}"
+        )
+    if not failed and study.succeeded is not False:
+        raise UserError(f"{study.title} has no failed trials, and has not failed; there is nothing to start again")
+    asked = " ".join([uuid.uuid4().hex, *trials])
+    cluster.patch(STUDIES, study.namespace, study.name, {"metadata": {"annotations": {names.RETRY: asked}}})
+    yield f"{study.title}: {len(trials or failed)} failed trials start again; xstilts status {study.name} follows them"
 
 
 def cancelled(

@@ -46,7 +46,8 @@ def headline(found: ClusterStudy) -> str:
     elif summary is None:
         return f"{found.title}: no operator has looked at it yet"
     else:
-        state = _summary(summary.status, summary.reason)
+        problem = f" ({found.status.problem})" if found.status.problem else ""
+        state = f"{_summary(summary.status, summary.reason)}{problem}"
     progress = f", {found.status.progress} trials ended" if found.status.progress else ""
     late = "" if found.is_current else "; its latest change has not been seen by the operator yet"
     message = f": {summary.message}" if summary and summary.message else ""
@@ -156,7 +157,8 @@ def _best(status: StudyStatus) -> Table:
 
 
 def _urgency(state: str) -> int:
-    return _URGENCY.index(state) if state in _URGENCY else len(_URGENCY) - 1
+    """States that are not listed are reasons why a trial does not run."""
+    return _URGENCY.index(state) if state in _URGENCY else 1
 
 
 def _short(text: str) -> str:

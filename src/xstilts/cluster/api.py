@@ -77,11 +77,18 @@ class ApiCluster:
             return None
 
     def list(
-        self, resource: Resource, namespace: str | None, *, labels: Mapping[str, str] | None = None
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> Iterator[Object]:
         query = {"limit": str(self._page)}
         if labels:
             query["labelSelector"] = ",".join(f"{label}={value}" for label, value in labels.items())
+        if fields:
+            query["fieldSelector"] = ",".join(f"{path}={value}" for path, value in fields.items())
         while True:
             page = self._json(Request("list", resource, namespace), query)
             for item in page.get("items") or ():

@@ -98,13 +98,18 @@ class MemoryCluster:
             return copy.deepcopy(record.obj) if record else None
 
     def list(
-        self, resource: Resource, namespace: str | None, *, labels: Mapping[str, str] | None = None
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> Iterator[Object]:
         with self._request(Request("list", resource, namespace)):
             found = [
                 copy.deepcopy(record.obj)
                 for (place, _), record in sorted(self._records.get(resource, {}).items())
-                if namespace in {None, place} and _carries(record.obj, labels or {})
+                if namespace in {None, place} and _carries(record.obj, labels or {}) and _has(record.obj, fields or {})
             ]
         yield from found[: self._page]
         for start in range(self._page, len(found), self._page):
@@ -421,6 +426,16 @@ _OWNED_METADATA = ("labels", "annotations", "finalizers", "ownerReferences")
 def _desired(obj: Object) -> Object:
     """What the generation counts changes of."""
     return {key: value for key, value in obj.items() if key not in {"metadata", "status"}}
+
+
+def _has(obj: Object, fields: Mapping[str, str]) -> bool:
+    def value(path: str) -> Any:
+        found: Any = obj
+        for name in path.split("."):
+            found = (found or {}).get(name)
+        return found
+
+    return all(value(path) == wanted for path, wanted in fields.items())
 
 
 def _carries(obj: Object, labels: Mapping[str, str]) -> bool:

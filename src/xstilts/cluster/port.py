@@ -66,11 +66,17 @@ class Cluster(Protocol):
         ...
 
     def list(
-        self, resource: Resource, namespace: str | None, *, labels: Mapping[str, str] | None = None
+        self,
+        resource: Resource,
+        namespace: str | None,
+        *,
+        labels: Mapping[str, str] | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> Iterator[Object]:
         """Objects that carry the labels, by name. Pages of 500 are fetched as the iterator reaches them.
 
-        So an error shows when the iterator runs. A listing that takes minutes ends with ClusterUnavailable.
+        `fields` select by fields that the API server knows, such as `involvedObject.uid` of Events. An error
+        shows when the iterator runs. A listing that takes minutes ends with ClusterUnavailable.
         """
         ...
 

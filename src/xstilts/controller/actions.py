@@ -119,6 +119,14 @@ class Diagnose:
 
 
 @dataclass(frozen=True, slots=True)
+class Inspect:
+    """Find out why a Job has no pod."""
+
+    job: str
+    uid: str
+
+
+@dataclass(frozen=True, slots=True)
 class PublishTrial:
     """Show the trial with its scores."""
 
@@ -149,6 +157,7 @@ Action = (
     | Leave
     | StopJob
     | Diagnose
+    | Inspect
     | PublishTrial
     | Conclude
 )
@@ -168,6 +177,8 @@ def call_name(action: Action) -> str | None:
             return stage_action(action.address)
         case Diagnose():
             return f"diagnose {action.uid}"
+        case Inspect():
+            return f"inspect {action.uid}"
         case PublishTrial():
             return f"trial {action.trial}"
         case _:

@@ -25,6 +25,7 @@ from xstilts.controller.views import (
     Claim,
     Conclusion,
     Diagnosis,
+    JobEnd,
     Known,
     Refusal,
     Start,
@@ -151,19 +152,20 @@ class Clerk:
             return None
         return Claim(holder, time.time() + min(ttl / 2, LONGEST_WAIT), seen.etag, ttl)
 
-    def diagnose(self, study: Study, address: str, printed: bytes | None, said: str, since: float) -> Diagnosis:
-        """What ended a Job that failed: what its stage left behind, else what the Job says. Keeps what was printed.
+    def diagnose(self, study: Study, address: str, printed: bytes | None, end: JobEnd) -> Diagnosis:
+        """What ended a Job that failed: what its last pod left behind, else what the cluster says. Keeps what was
+        printed.
 
-        `since` is when the Job was made, in seconds since 1970: an older outcome is of another attempt.
+        An outcome of another pod, of the same Job or not, is of another attempt.
         """
         store = self._store(study)
         outcome = load_outcome(store, address)
-        ours = outcome is not None and outcome.finished / 1000 >= since - 1
+        ours = outcome is not None and _is_of(outcome.holder, end)
         if printed and not ours:  # killed before it could keep its own
             store.put(f"{address}/log.txt", printed[-LOG_BYTES:])
         if outcome and ours and outcome.exit_code != ExitCode.SUCCEEDED:
             return Diagnosis(outcome.reason, outcome.message)
-        return Diagnosis(Reason.ENDED_FROM_OUTSIDE, said)
+        return Diagnosis(end.reason, end.message)
 
     # ---- results
 
@@ -226,6 +228,12 @@ class Clerk:
         while len(self._plans) >= PLANS:
             del self._plans[next(iter(self._plans))]
         self._plans[study.spec.store.uri, plan.digest] = plan
+
+
+def _is_of(holder: str, end: JobEnd) -> bool:
+    """Whether an attempt was the last of a Job. Names of its pods begin with its own."""
+    pod = holder.partition("/")[0]
+    return pod == end.pod if end.pod else pod.startswith(f"{end.job}-")
 
 
 def _tracker(study: Study) -> Tracker:

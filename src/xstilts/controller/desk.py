@@ -27,7 +27,7 @@ from xstilts.api.study import Study
 from xstilts.cluster.errors import ClusterError, Forbidden
 from xstilts.cluster.port import SECRETS, Cluster, Object
 from xstilts.controller.silence import Silence
-from xstilts.controller.views import Accepted, Check, Claim, Conclusion, Diagnosis, Known, Refusal, Start
+from xstilts.controller.views import Accepted, Check, Claim, Conclusion, Diagnosis, JobEnd, Known, Refusal, Start
 from xstilts.core.errors import PermanentError, StorageUnavailable
 
 ANSWER_SECONDS = 600.0
@@ -62,9 +62,7 @@ class Desk(Protocol):
     def changed(self, namespace: str, study: Study) -> bool: ...
     def prepare(self, namespace: str, study: Study, digest: str, start: Start) -> Object | Known | Claim: ...
     def publish(self, namespace: str, study: Study, digest: str, address: str) -> Known | Claim: ...
-    def diagnose(
-        self, namespace: str, study: Study, address: str, printed: bytes | None, said: str, since: float
-    ) -> Diagnosis: ...
+    def diagnose(self, namespace: str, study: Study, address: str, printed: bytes | None, end: JobEnd) -> Diagnosis: ...
     def publish_trial(self, namespace: str, study: Study, digest: str, trial: str) -> dict[str, str]: ...
     def conclude(self, namespace: str, study: Study, digest: str, failures: Mapping[str, str]) -> Conclusion: ...
 
@@ -112,10 +110,8 @@ class ChildDesk:
     def publish(self, namespace: str, study: Study, digest: str, address: str) -> Known | Claim:
         return self._ask(namespace, study, "publish", digest, address)  # type: ignore[no-any-return]
 
-    def diagnose(
-        self, namespace: str, study: Study, address: str, printed: bytes | None, said: str, since: float
-    ) -> Diagnosis:
-        return self._ask(namespace, study, "diagnose", address, printed, said, since)  # type: ignore[no-any-return]
+    def diagnose(self, namespace: str, study: Study, address: str, printed: bytes | None, end: JobEnd) -> Diagnosis:
+        return self._ask(namespace, study, "diagnose", address, printed, end)  # type: ignore[no-any-return]
 
     def publish_trial(self, namespace: str, study: Study, digest: str, trial: str) -> dict[str, str]:
         return self._ask(namespace, study, "publish_trial", digest, trial)  # type: ignore[no-any-return]

@@ -23,7 +23,7 @@ from xstilts.cluster.port import EVENTS, JOBS, PODS, STUDIES, TRAIN_JOBS, TRIALS
 from xstilts.controller import actions as asked
 from xstilts.controller import metrics
 from xstilts.controller.actions import Action
-from xstilts.controller.clock import LONGEST_WAIT, timestamp
+from xstilts.controller.clock import LONGEST_WAIT, seconds_of, timestamp
 from xstilts.controller.desk import Desk, SecretError
 from xstilts.controller.events import Event
 from xstilts.controller.objects import Key
@@ -32,7 +32,10 @@ from xstilts.controller.views import (
     Accepted,
     Check,
     Claim,
+    Diagnosis,
+    Endings,
     Facts,
+    JobEnd,
     Known,
     Observed,
     Refusal,
@@ -40,7 +43,9 @@ from xstilts.controller.views import (
     StudyView,
     TrialOutline,
     Trouble,
+    outages,
 )
+from xstilts.core.attempts import Cause
 from xstilts.core.errors import (
     PermanentError,
     StorageError,
@@ -51,10 +56,13 @@ from xstilts.core.errors import (
     XstiltsError,
 )
 from xstilts.engines import jobs
+from xstilts.engines.endings import FAILED_CREATE, Obstacle
 from xstilts.engines.workloads import WorkloadState, differs_from_asked, workload
 
 LOG_LINES = 1000
 FIRST_RETRY_SECONDS = 2.0
+WORDS = 1000
+"""Characters of what a pod printed last, where it left no words of its own."""
 PREFLIGHT = asked.Preflight.__name__
 OURS = (names.MANAGED_BY, names.STAGE, names.STAGE_KEY, names.GENERATION)
 """Labels that any Study's Job for the same stage and attempt has."""
@@ -289,6 +297,7 @@ class Effects:
         match action:
             case asked.Preflight():
                 facts.storage, facts.tracking = self.desk.preflight(namespace, study)
+                facts.outages_checked = outages(observed)
                 if not (facts.storage.ready and facts.tracking.ready):
                     raise Told(f"{facts.storage.message} {facts.tracking.message}".strip())
             case asked.Accept():
@@ -306,10 +315,13 @@ class Effects:
                 self._note(facts, address, self.desk.publish(namespace, study, _digest(facts), address))
             case asked.Diagnose():
                 self._diagnose(key, observed, study, action)
+            case asked.Inspect():
+                self._inspect(key, observed, action)
             case asked.PublishTrial(trial):
                 facts.scores[trial] = self.desk.publish_trial(namespace, study, _digest(facts), trial)
             case asked.Conclude(failures):
                 facts.conclusion = self.desk.conclude(namespace, study, _digest(facts), failures)
+                facts.concluded = observed.study.status.retried
             case _:
                 raise AssertionError(f"{action} is one request")
 
@@ -375,13 +387,34 @@ class Effects:
                 facts.known[address] = answer
 
     def _diagnose(self, key: Key, observed: Observed, study: Study, action: asked.Diagnose) -> None:
-        job = next((job for job in observed.owned if job.uid == action.uid), None)
-        since = float(job.started or 0) if job else 0.0
+        end = job_end(action, observed.endings.get(action.job, Endings()))
         printed = self._printed(key.namespace, action.job)
-        found = self.desk.diagnose(key.namespace, study, action.address, printed, action.message, since)
-        if found.reason == Reason.ENDED_FROM_OUTSIDE and (end := observed.endings.get(action.job)) and end.hopeless:
-            found = end.hopeless
+        try:
+            found = self.desk.diagnose(key.namespace, study, action.address, printed, end)
+        except TemporaryError:
+            raise
+        except Exception as error:  # the store has no better words
+            log.warning("outcome of %s: %s: %s", action.address, type(error).__name__, error)
+            found = Diagnosis(end.reason, end.message)
         observed.facts.diagnoses[action.uid] = found
+
+    def _inspect(self, key: Key, observed: Observed, action: asked.Inspect) -> None:
+        """The Job controller says in Events alone why it can't make a pod."""
+        last = observed.endings.get(action.job, Endings()).last
+        since = (last.finished or 0) if last else 0
+        fields = {"involvedObject.uid": action.uid, "reason": FAILED_CREATE}
+        refusals = [
+            (int(seconds_of(told)), event)
+            for event in self.cluster.list(EVENTS, key.namespace, fields=fields)
+            if (told := event.get("lastTimestamp") or event.get("eventTime")) and seconds_of(told) >= since
+        ]
+        found = None
+        if refusals:
+            job = next((job for job in observed.owned if job.uid == action.uid), None)
+            at, event = max(refusals, key=lambda refusal: refusal[0])
+            begun = max(since, job.started or 0) if job else at
+            found = Obstacle(FAILED_CREATE, event.get("message", ""), begun, action.uid)
+        observed.facts.uncreated[action.uid] = (self.clock(), found)
 
     def _printed(self, namespace: str, job: str) -> bytes | None:
         """The log of the Job's last pod, if it can still be had."""
@@ -398,6 +431,17 @@ class Effects:
 
 def _resource(kind: str) -> Resource:
     return TRAIN_JOBS if kind == TRAIN_JOBS.kind else JOBS
+
+
+def job_end(action: asked.Diagnose, endings: Endings) -> JobEnd:
+    """How a Job ended in the words of its last pod, which are nearer to the cause than its own."""
+    last = endings.last
+    reason, message = str(Reason.ENDED_FROM_OUTSIDE), action.message
+    if endings.hopeless:
+        reason, message = endings.hopeless.reason, endings.hopeless.message
+    elif last and last.cause is not Cause.SUCCEEDED:
+        reason, message = last.reason, last.message[-WORDS:] or action.message
+    return JobEnd(action.job, last.pod if last else "", reason, message)
 
 
 def check_is_ours(there: Object, wanted: Object) -> None:

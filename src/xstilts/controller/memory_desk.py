@@ -9,7 +9,18 @@ from xstilts.api.names import Reason
 from xstilts.api.status import CurveFit
 from xstilts.api.study import Study
 from xstilts.cluster.port import Object
-from xstilts.controller.views import Accepted, Check, Claim, Conclusion, Diagnosis, Known, Refusal, Start, outline
+from xstilts.controller.views import (
+    Accepted,
+    Check,
+    Claim,
+    Conclusion,
+    Diagnosis,
+    JobEnd,
+    Known,
+    Refusal,
+    Start,
+    outline,
+)
 from xstilts.core.errors import UserError, XstiltsError
 from xstilts.core.plan import Plan
 from xstilts.engines import jobs
@@ -87,11 +98,9 @@ class MemoryDesk:
         self.published.add((address, study.metadata.name))
         return Known.DONE
 
-    def diagnose(
-        self, namespace: str, study: Study, address: str, printed: bytes | None, said: str, since: float
-    ) -> Diagnosis:
+    def diagnose(self, namespace: str, study: Study, address: str, printed: bytes | None, end: JobEnd) -> Diagnosis:
         self._note("diagnose")
-        return self.outcomes.get(address, Diagnosis(Reason.ENDED_FROM_OUTSIDE, said))
+        return self.outcomes.get(address, Diagnosis(end.reason, end.message))
 
     def publish_trial(self, namespace: str, study: Study, digest: str, trial: str) -> dict[str, str]:
         self._note("publish_trial")

@@ -56,6 +56,7 @@ def study_view(obj: Object, old: StudyView | None) -> StudyView:
         error=error,
         spec_digest=spec_digest,
         recorded_plan=_recorded_plan(metadata),
+        retry=str((metadata.get("annotations") or {}).get(names.RETRY, ""))[:2048],
         status=_status(StudyStatus, obj.get("status")) or StudyStatus(),
         finalizers=tuple(metadata.get("finalizers", ())),
         deleted_at=seconds_of(metadata["deletionTimestamp"]) if metadata.get("deletionTimestamp") else None,

@@ -14,6 +14,7 @@ from xstilts.api.conditions import Condition, ConditionStatus, find_condition, s
 from xstilts.api.names import FINALIZER, Reason, StudyCondition
 from xstilts.api.status import Counts, Omission, PlanStatus, StudyStatus
 from xstilts.api.study import Study
+from xstilts.api.trial import TrialStatus
 from xstilts.controller import stages
 from xstilts.controller.actions import (
     WRITE_TRIAL,
@@ -35,12 +36,20 @@ from xstilts.controller.actions import (
 )
 from xstilts.controller.clock import is_to_come, seconds_of, timestamp
 from xstilts.controller.deletion import reconcile_deletion
-from xstilts.controller.events import Event
+from xstilts.controller.events import Event, news
 from xstilts.controller.objects import exclusion
 from xstilts.controller.progress import Halt, Progress
-from xstilts.controller.views import Check, Observed, Trouble
+from xstilts.controller.retries import is_asked, renewed, start_over
+from xstilts.controller.stages import StageView
+from xstilts.controller.views import Check, Conclusion, Observed, Trouble, outages
 from xstilts.engines.workloads import WorkloadState
 
+PROBLEMS = (
+    (StudyCondition.ACCEPTED, ConditionStatus.FALSE),
+    (StudyCondition.STORAGE_READY, ConditionStatus.FALSE),
+    (StudyCondition.TRACKING_READY, ConditionStatus.FALSE),
+    (StudyCondition.PODS_BLOCKED, ConditionStatus.TRUE),
+)
 CONCLUSIONS = 5
 """How often the report of a Study that failed is tried."""
 
@@ -67,12 +76,12 @@ class _Pass:
         self.trouble: Trouble | None = None
 
     def decide(self) -> Decision:
-        progress: Progress | None = None
+        statuses: Mapping[str, TrialStatus] = {}
         if self._is_finished():
             self._expire()
         elif (study := self._supported()) and self._reachable() and self._planned(study):
-            progress = self._go_on(study)
-        decided = Decision(self.status, progress.statuses if progress else {}, tuple(self.actions), tuple(self.events))
+            statuses = self._go_on(study)
+        decided = Decision(self.status, statuses, tuple(self.actions), tuple(self.events))
         return self.completed(replace(decided, wake_at=min(self.wake, default=None)))
 
     def completed(self, decided: Decision) -> Decision:
@@ -80,7 +89,9 @@ class _Pass:
         self.status, self.actions = decided.status, list(decided.actions)
         self.wake = [] if decided.wake_at is None else [decided.wake_at]
         self._tell_troubles()
-        actions, events = tuple(self._possible()), (*self._refusals(), *decided.events)
+        self.status = self.status.model_copy(update={"problem": self._problem()})
+        told = news(self.observed.study.status.conditions, self.status.conditions, self.trouble)
+        actions, events = tuple(self._possible()), (*told, *decided.events)
         return Decision(_bounded(self.status), decided.trials, actions, events, min(self.wake, default=None))
 
     def _possible(self) -> Iterator[Action]:
@@ -93,17 +104,6 @@ class _Pass:
                 self.wake.append(at)
                 continue
             yield action
-
-    def _refusals(self) -> Iterator[Event]:
-        """Conditions that have become false since the status was written, or are so for another reason."""
-        for kind in (StudyCondition.ACCEPTED, StudyCondition.STORAGE_READY, StudyCondition.TRACKING_READY):
-            new = find_condition(self.status.conditions, kind)
-            old = find_condition(self.observed.study.status.conditions, kind)
-            if new and new.status is ConditionStatus.FALSE and (not old or old.reason != new.reason):
-                yield Event(new.reason, f"{kind} is false: {new.message}", warning=True)
-        old = find_condition(self.observed.study.status.conditions, StudyCondition.PROGRESSING)
-        if self.trouble and (not old or old.reason != self.trouble.reason):
-            yield Event(self.trouble.reason, self.trouble.message, warning=True)
 
     # ---- conditions
 
@@ -136,7 +136,7 @@ class _Pass:
         if study is None or self.status.completion_time is None:
             return False
         old = find_condition(self.observed.study.status.conditions, StudyCondition.SUCCEEDED)
-        if old is None or old.status is ConditionStatus.UNKNOWN:
+        if old is None or old.status is ConditionStatus.UNKNOWN or is_asked(self.observed.study):
             return False
         if old.observed_generation == self.observed.study.generation:
             return True
@@ -145,7 +145,7 @@ class _Pass:
 
     def _expire(self) -> None:
         study = self.observed.study.study
-        if self.facts.conclusion:
+        if self._conclusion():
             self._show_results()
         elif self.facts.outline and self.status.report_url is None:
             failed = {name: trial.message for name, trial in self.observed.trials.items() if trial.ended == "Failed"}
@@ -154,6 +154,7 @@ class _Pass:
             self._say(StudyCondition(condition.type), condition.status, condition.reason, condition.message)
             if condition.type == StudyCondition.SUCCEEDED:
                 self._say(StudyCondition.PROGRESSING, ConditionStatus.FALSE, condition.reason)
+        self._say(StudyCondition.PODS_BLOCKED, ConditionStatus.FALSE, Reason.NOT_BLOCKED)
         ttl = study.spec.ttl_seconds_after_finished if study else None
         if ttl is not None and self.status.completion_time:
             at = seconds_of(self.status.completion_time) + ttl
@@ -246,6 +247,15 @@ class _Pass:
             if self.status.plan is None:
                 self._unsettled(StudyCondition.ACCEPTED, self.trouble.reason, self.trouble.message)
 
+    def _problem(self) -> str:
+        if self.status.completion_time is not None:
+            return ""
+        for kind, value in PROBLEMS:
+            found = find_condition(self.status.conditions, kind)
+            if found and found.status is value:
+                return found.reason
+        return self.trouble.reason if self.trouble else ""
+
     def _planned(self, study: Study) -> bool:
         plan, outline = self.status.plan, self.facts.outline
         wanted = self.observed.study.spec_digest
@@ -288,7 +298,9 @@ class _Pass:
 
     # ---- while it runs
 
-    def _go_on(self, study: Study) -> Progress:
+    def _go_on(self, study: Study) -> Mapping[str, TrialStatus]:
+        if is_asked(self.observed.study) and (left := self._start_over()) is not None:
+            return left
         views, needs = stages.look(self.observed, self.now)
         hold = self._hold()
         progress = Progress(self.observed, views, self.now, halt=self._halt(study), hold=hold)
@@ -303,9 +315,43 @@ class _Pass:
         if progress.halt:
             self._stop_jobs()
         self._count(progress)
+        self._tell_blocked(views)
+        self._try_access()
         self._conclude(progress)
+        self.wake += [view.until for view in views.values() if view.until is not None and view.until > self.now]
         self.wake += [claim.until for claim in self.facts.claims.values() if is_to_come(claim.until, self.now)]
-        return progress
+        return progress.statuses
+
+    def _start_over(self) -> Mapping[str, TrialStatus] | None:
+        """What is left to do before failed trials start again; None when that is all done."""
+        left = start_over(self.observed)
+        self.status = self.status.model_copy(update={"completion_time": None})
+        if left is None:
+            asked = {"retried": self.observed.study.retry, "retry_time": timestamp(self.now), "report_url": None}
+            self.status = self.status.model_copy(update=asked)
+            self.events.append(Event(Reason.RETRYING, "failed trials start again"))
+            return None
+        self._unsettled(StudyCondition.SUCCEEDED, Reason.RETRYING)
+        self._say(StudyCondition.PROGRESSING, ConditionStatus.TRUE, Reason.RETRYING)
+        self.actions += left.actions
+        self.wake.append(self.now)  # what is written here is no news to anybody
+        return {name: renewed(status, self.now) for name, status in left.trials.items()}
+
+    def _tell_blocked(self, views: Mapping[str, StageView]) -> None:
+        blocked, told_at = stages.blocked(views, self.now)
+        self.wake += told_at
+        if not blocked:
+            self._say(StudyCondition.PODS_BLOCKED, ConditionStatus.FALSE, Reason.NOT_BLOCKED)
+            return
+        address, first = min(blocked.items(), key=lambda entry: (entry[1].since, entry[0]))
+        others = f", as {len(blocked) - 1} other stages" if len(blocked) > 1 else ""
+        message = f"{address} has not started since {timestamp(first.since)}{others}: {first.message}"
+        self._say(StudyCondition.PODS_BLOCKED, ConditionStatus.TRUE, first.reason, message)
+
+    def _try_access(self) -> None:
+        """Store and server are tried at once when a pod had no answer from them."""
+        if outages(self.observed) - self.facts.outages_checked and Preflight() not in self.actions:
+            self.actions.append(Preflight())
 
     def _hold(self) -> str:
         """Why nothing new starts: it would fail, or end without being published."""
@@ -314,14 +360,33 @@ class _Pass:
     def _halt(self, study: Study) -> Halt | None:
         """Reasons that need no look at the trials."""
         deadline = study.spec.failure_policy.active_deadline_seconds
+        retried = seconds_of(self.status.retry_time) if self.status.retry_time else 0.0
         if deadline is not None and self.status.start_time:
-            at = seconds_of(self.status.start_time) + deadline
+            at = max(seconds_of(self.status.start_time), retried) + deadline
             if at <= self.now:
                 return Halt(Reason.DEADLINE_EXCEEDED, f"failurePolicy.activeDeadlineSeconds is {deadline}", final=True)
             self.wake.append(at)
         if study.spec.suspend:
             return Halt(Reason.SUSPENDED, "spec.suspend is true", final=False)
+        allowed = study.spec.failure_policy.outage_seconds
+        for kind in (StudyCondition.STORAGE_READY, StudyCondition.TRACKING_READY):
+            if away := self._away(kind):
+                at = max(seconds_of(away.last_transition_time), retried) + allowed
+                if at <= self.now:
+                    message = f"{kind} is false since {away.last_transition_time}: {away.message}"[:1800]
+                    message += f"; failurePolicy.outageSeconds is {allowed}"
+                    return Halt(Reason.OUTAGE_SECONDS_EXCEEDED, message, final=True)
+                self.wake.append(at)
         return None
+
+    def _away(self, kind: StudyCondition) -> Condition | None:
+        """The condition of store or server as it was told last, unless it is ready by now."""
+        told = find_condition(self.observed.study.status.conditions, kind)
+        if told is None or told.status is not ConditionStatus.FALSE:
+            return None
+        is_checked = all(check and check.ready for about, check in self._checks() if about is kind)
+        is_troubled = any(trouble.about is kind for trouble in self.facts.troubles.values())
+        return told if is_troubled or not is_checked else None
 
     def _late_halt(self, study: Study, progress: Progress) -> Halt | None:
         """Reasons that come from the trials."""
@@ -379,11 +444,11 @@ class _Pass:
         if halt and halt.final:
             self._end(ConditionStatus.FALSE, halt.reason, halt.message)
             self._show_results()
-            if self.facts.conclusion is None:
+            if self._conclusion() is None:
                 self._try_to_conclude(progress.failures)
             return
         if progress.counts["succeeded"] + progress.counts["failed"] == self.status.counts.trials:
-            if self.facts.conclusion:
+            if self._conclusion():
                 failed = progress.counts["failed"]
                 self._show_results()
                 self._end(ConditionStatus.TRUE, Reason.SUCCEEDED, f"{failed} trials failed" if failed else "")
@@ -400,8 +465,12 @@ class _Pass:
         self.status = self.status.model_copy(update={"completion_time": timestamp(self.now)})
         self.events.append(Event(reason, message or "all trials ended", warning=value is ConditionStatus.FALSE))
 
+    def _conclusion(self) -> Conclusion | None:
+        """Of what has run until now: trials that started again since make another."""
+        return self.facts.conclusion if self.facts.concluded == self.status.retried else None
+
     def _show_results(self) -> None:
-        if found := self.facts.conclusion:
+        if found := self._conclusion():
             self.status = self.status.model_copy(
                 update={
                     "best": found.best,

@@ -3,14 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from xstilts.api.names import Reason
+from xstilts.api.names import Reason, StudyCondition
+from xstilts.api.study import FailurePolicy
 from xstilts.api.trial import StageState
-from xstilts.controller.actions import Action, Diagnose, Join, PublishStage, StopJob, action_name, stage_action
-from xstilts.controller.clock import is_to_come
+from xstilts.cluster.port import JOBS
+from xstilts.controller.actions import Action, Diagnose, Inspect, Join, PublishStage, StopJob, action_name, stage_action
+from xstilts.controller.clock import is_to_come, timestamp
 from xstilts.controller.views import Endings, Known, Observed
+from xstilts.engines.endings import FAILED_CREATE, NO_ROOM, Obstacle
 from xstilts.engines.workloads import Workload, WorkloadState
 
 NOTHING = Endings()
+ROOM_SECONDS = 60.0
+"""Time for which a pod may wait for room, as in any cluster that is well used, before that is told as a problem."""
+INSPECT_SECONDS = 30.0
+"""Time that a Job may be without a pod before anybody asks why."""
+WORKING = {WorkloadState.ACTIVE, WorkloadState.SUSPENDED}
 SUCCEEDING = "CompletionsReached"
 """Reason of a Job that ends because its pod has succeeded, which is told a moment later: no news by itself."""
 
@@ -27,18 +35,68 @@ class StageView:
     message: str = ""
     generation: int = 1
     """Of the Job that would be made next."""
+    blocked: Obstacle | None = None
+    """What keeps its pod from starting."""
+    until: float | None = None
+    """When to look again though nothing happens."""
 
 
 def look(observed: Observed, now: float) -> tuple[dict[str, StageView], list[Action]]:
     """Stages by address, and what has to be done about them before any new one starts."""
     failed = _failed_before(observed)
+    limits = _Limits.of(observed, now)
     views: dict[str, StageView] = {}
     actions: list[Action] = []
     outline = observed.facts.outline
     for address in outline.stages if outline else ():
-        views[address], needs = _look(observed, address, failed, now)
+        views[address], needs = _look(observed, address, failed, limits)
         actions += needs
     return views, actions
+
+
+def blocked(views: Mapping[str, StageView], now: float) -> tuple[dict[str, Obstacle], list[float]]:
+    """What keeps pods from starting, by address of the stage, and when there is more of that."""
+    found: dict[str, Obstacle] = {}
+    later: list[float] = []
+    for address, view in views.items():
+        if obstacle := view.blocked:
+            at = obstacle.since + (ROOM_SECONDS if obstacle.reason in NO_ROOM else 0)
+            if at > now:
+                later.append(at)
+            else:
+                found[address] = obstacle
+    return found, later
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Until when waiting is no failure."""
+
+    now: float
+    pending: int
+    outage: int
+    room: float
+    """When other stages of the Study last took up room."""
+
+    @classmethod
+    def of(cls, observed: Observed, now: float) -> "_Limits":
+        study = observed.study.study
+        policy = study.spec.failure_policy if study else FailurePolicy()
+        if any(job.ready and not job.is_finished for job in observed.owned):
+            room = now
+        else:
+            room = max((job.completed or 0 for job in observed.owned), default=0)
+        return cls(now, policy.pending_seconds, policy.outage_seconds, room)
+
+    def of_pending(self, blocked: Obstacle) -> float:
+        """When a pod has waited for too long."""
+        return self.pending + (max(blocked.since, self.room) if blocked.reason in NO_ROOM else blocked.since)
+
+    def end(self, blocked: Obstacle | None, endings: Endings) -> float | None:
+        """When a Job has waited for too long, if it waits."""
+        if blocked:
+            return self.of_pending(blocked)
+        return None if endings.outage_since is None else self.outage + endings.outage_since
 
 
 def _failed_before(observed: Observed) -> Mapping[str, StageView]:
@@ -58,7 +116,7 @@ def _failed_before(observed: Observed) -> Mapping[str, StageView]:
 
 
 def _look(
-    observed: Observed, address: str, failed: Mapping[str, StageView], now: float
+    observed: Observed, address: str, failed: Mapping[str, StageView], limits: _Limits
 ) -> tuple[StageView, list[Action]]:
     facts = observed.facts
     known = facts.known.get(address, Known.ABSENT)
@@ -67,27 +125,31 @@ def _look(
     if known is Known.DONE:
         return StageView(StageState.SUCCEEDED, job, _trial(observed, job)), []
     if address in failed:
-        return failed[address], []
+        return failed[address], [_stop(job)] if job and job.state in WORKING and _trial(observed, job) else []
     trouble = facts.troubles.get(stage_action(address))
     if address in facts.starting and trouble is None:
         return StageView(StageState.RUNNING, trial=facts.starting[address]), []
-    if job is not None and (found := _of_job(observed, address, job)):
+    if job is not None and (found := _of_job(observed, address, job, limits)):
         return found
+    if trouble and trouble.about is StudyCondition.PROGRESSING and limits.now - trouble.since >= limits.pending:
+        message = f"{trouble.message}; failurePolicy.pendingSeconds is {limits.pending}"
+        return StageView(StageState.FAILED, reason=trouble.reason, message=message), []
     if known is Known.UNPUBLISHED:
         message = trouble.message if trouble else "already computed; publishing to this study's MLflow"
         reason = trouble.reason if trouble else ""
         return StageView(StageState.ELSEWHERE, reason=reason, message=message), [PublishStage(address)]
     claim = facts.claims.get(address)
-    if claim and is_to_come(claim.until, now):
-        return StageView(StageState.ELSEWHERE, message=f"{claim.holder} is at work on it"), []
+    if claim and is_to_come(claim.until, limits.now):
+        return StageView(StageState.ELSEWHERE, message=f"lease held by {claim.holder}"), []
     older = observed.workloads.get(address, ())
     generation = older[-1].generation + 1 if older else 1
     if trouble:
-        return StageView(StageState.WAITING, reason=trouble.reason, message=trouble.message, generation=generation), []
+        until = trouble.since + limits.pending
+        return StageView(StageState.WAITING, None, "", trouble.reason, trouble.message, generation, until=until), []
     return StageView(StageState.WAITING, generation=generation), []
 
 
-def _of_job(observed: Observed, address: str, job: Workload) -> tuple[StageView, list[Action]] | None:
+def _of_job(observed: Observed, address: str, job: Workload, limits: _Limits) -> tuple[StageView, list[Action]] | None:
     """What the newest Job means; None where a new one is to be made."""
     ours = observed.study.uid in job.owners
     by = _trial(observed, job)
@@ -113,26 +175,71 @@ def _of_job(observed: Observed, address: str, job: Workload) -> tuple[StageView,
         case WorkloadState.FAILED:
             return None
         case _:
-            return _running(observed, job, by, ours=ours)
+            return _running(observed, job, by, limits, ours=ours)
 
 
-def _running(observed: Observed, job: Workload, by: str, *, ours: bool) -> tuple[StageView, list[Action]]:
+def _running(
+    observed: Observed, job: Workload, by: str, limits: _Limits, *, ours: bool
+) -> tuple[StageView, list[Action]]:
     endings = observed.endings.get(job.name, NOTHING)
+    looked, uncreated = observed.facts.uncreated.get(job.uid, (0.0, None))
+    blocked, until = endings.blocked or uncreated, None
+    if job.active and blocked and blocked.reason == FAILED_CREATE:
+        blocked = None
     needs: list[Action] = [] if ours else [Join(job.name, job.kind)]
     if by:  # whoever started a Job watches its budgets
         study = observed.study.study
         budget = study.spec.failure_policy.preemption_retries if study else 0
-        stop = [StopJob(job.name, job.kind, job.uid)]
+        stop = [_stop(job)]
         if endings.hopeless:
             reason, message = endings.hopeless.reason, endings.hopeless.message
             return StageView(StageState.FAILED, job, by, reason, message), [*needs, *stop]
         if endings.preemptions > budget:
             message = f"ended from outside {endings.preemptions} times; failurePolicy.preemptionRetries is {budget}"
             return StageView(StageState.FAILED, job, by, Reason.PREEMPTION_RETRIES_EXCEEDED, message), [*needs, *stop]
+        if ended := _waited_in_vain(job, endings, blocked, limits):
+            return StageView(StageState.FAILED, job, by, *ended), [*needs, *stop]
+        if blocked is None and _has_no_pod(job):
+            looked = max(float(job.started or 0), float(endings.last.finished or 0) if endings.last else 0.0, looked)
+            until = looked + INSPECT_SECONDS
+            if until <= limits.now:
+                needs.append(Inspect(job.name, job.uid))
+    if blocked:
+        reason, message = blocked.reason, blocked.message
+    elif endings.outage_since is not None and endings.last and not job.ready:
+        reason, message = endings.last.reason, endings.last.message
+    else:
+        reason, message = "", ""
     suspended = "waits for admission" if job.state is WorkloadState.SUSPENDED else ""
     started = by or not job.study or job.study == observed.study.name
-    message = endings.trouble or suspended or ("" if started else f"started by study {job.study}")
-    return StageView(StageState.RUNNING if by else StageState.ELSEWHERE, job, by, message=message), needs
+    message = message or suspended or ("" if started else f"started by study {job.study}")
+    state = StageState.RUNNING if by else StageState.ELSEWHERE
+    return StageView(
+        state, job, by, reason, message, blocked=blocked, until=until or limits.end(blocked, endings)
+    ), needs
+
+
+def _stop(job: Workload) -> Action:
+    return StopJob(job.name, job.kind, job.uid)
+
+
+def _waited_in_vain(
+    job: Workload, endings: Endings, blocked: Obstacle | None, limits: _Limits
+) -> tuple[str, str] | None:
+    """Reason and message, where a Job has waited for longer than the Study allows."""
+    if blocked and limits.of_pending(blocked) <= limits.now:
+        return blocked.reason, f"{blocked.message}; failurePolicy.pendingSeconds is {limits.pending}"
+    since, last = endings.outage_since, endings.last
+    if since is not None and last and not job.ready and limits.now - since >= limits.outage:
+        told = f"{last.reason}: {last.message}"[-1000:]
+        message = f"{told}; since {timestamp(since)}; failurePolicy.outageSeconds is {limits.outage}"
+        return Reason.OUTAGE_SECONDS_EXCEEDED, message
+    return None
+
+
+def _has_no_pod(job: Workload) -> bool:
+    """As far as its status says: none runs or waits, though it was started."""
+    return job.kind == JOBS.kind and job.state is WorkloadState.ACTIVE and bool(job.started) and job.active == 0
 
 
 def _trial(observed: Observed, job: Workload | None) -> str:

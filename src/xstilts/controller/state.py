@@ -13,8 +13,8 @@ from xstilts.cluster.port import JOBS, PODS, STUDIES, TRAIN_JOBS, TRIALS, Object
 from xstilts.controller.objects import Key, is_newer, job_of_pod, key_of, study_view, trial_view
 from xstilts.controller.shares import fair_shares
 from xstilts.controller.views import Diagnosis, Endings, Facts, Observed, StudyView, TrialView
-from xstilts.core.attempts import HOPELESS, Cause
-from xstilts.engines.endings import PodEnding, ending, obstacle
+from xstilts.core.attempts import HOPELESS, LONG_ATTEMPT_SECONDS, Cause
+from xstilts.engines.endings import Obstacle, PodEnding, ending, obstacle
 from xstilts.engines.jobs import job_name, store_identity
 from xstilts.engines.workloads import Workload, workload
 
@@ -40,7 +40,7 @@ class State:
         """Namespace and stage key to Studies whose plan has it."""
         self._indexed: dict[Key, tuple[Key, ...]] = {}
         """The other way round."""
-        self._pods: dict[Key, dict[str, PodEnding | str]] = defaultdict(dict)
+        self._pods: dict[Key, dict[str, PodEnding | Obstacle]] = defaultdict(dict)
         """Job to the ends of its pods, or what keeps them from starting, by uid."""
         self._study_of_uid: dict[str, Key] = {}
         self._demand: dict[Key, int] = {}
@@ -75,7 +75,7 @@ class State:
             old = None
         view = study_view(obj, old)
         self.studies[key] = view
-        if old and old.generation != view.generation and (facts := self.facts.get(key)):
+        if old and (old.generation, old.retry) != (view.generation, view.retry) and (facts := self.facts.get(key)):
             facts.forgive()  # what was refused may be allowed now
         self._study_of_uid[view.uid] = key
         self.facts.setdefault(key, Facts())
@@ -146,7 +146,7 @@ class State:
         name = job_of_pod(obj)
         job, uid = Key(key_of(obj).namespace, name), str(obj["metadata"]["uid"])
         ends = self._pods.get(job, {})
-        new = ending(obj) or (None if deleted else obstacle(obj) or None)
+        new = ending(obj) or (None if deleted else obstacle(obj))
         if not name or isinstance(ends.get(uid), PodEnding) or ends.get(uid) == new:
             return set()
         if new is None:
@@ -197,15 +197,18 @@ class State:
         return found
 
     def _endings(self, job: Workload) -> Endings:
-        ends = self._pods.get(Key(job.namespace, job.name), {}).values()
-        over = [end for end in ends if isinstance(end, PodEnding)]
+        found = self._pods.get(Key(job.namespace, job.name), {}).values()
+        ends = [end for end in found if job.kind != JOBS.kind or end.owner in {"", job.uid}]
+        over = sorted((end for end in ends if isinstance(end, PodEnding)), key=lambda end: end.finished or 0)
         unseen = (end for end in over if end.cause is Cause.HOPELESS and end.exit_code not in HOPELESS)
         hopeless = next(unseen, None)  # for the others the Job itself fails, and the stage has said why
         return Endings(
             failures=sum(end.cause is Cause.RETRYABLE for end in over),
             preemptions=sum(end.cause is Cause.PREEMPTED for end in over),
             hopeless=Diagnosis(hopeless.reason, hopeless.message) if hopeless else None,
-            trouble=next((end for end in ends if isinstance(end, str)), ""),
+            blocked=next((end for end in ends if isinstance(end, Obstacle)), None),
+            last=over[-1] if over else None,
+            outage_since=_outage_since(over),
         )
 
     def _is_wanted_elsewhere(self, job: Workload, uid: str) -> bool:
@@ -310,6 +313,19 @@ class State:
 def _goes_on(view: StudyView) -> bool:
     suspended = view.study is None or view.study.spec.suspend
     return view.deleted_at is None and view.status.completion_time is None and not suspended
+
+
+def _outage_since(over: list[PodEnding]) -> int | None:
+    """Of the ends of a Job's pods in order: neither a lease that is held nor a preemption ends an outage."""
+    since = None
+    for end in reversed(over):
+        if end.cause is Cause.OUTAGE:
+            since = end.finished
+            if end.seconds > LONG_ATTEMPT_SECONDS:
+                break
+        elif end.cause not in {Cause.LEASE_HELD, Cause.PREEMPTED}:
+            break
+    return since
 
 
 def _gone(key: Key, uid: str) -> Object:

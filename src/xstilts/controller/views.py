@@ -14,6 +14,7 @@ from xstilts.api.study import StageKind, Study
 from xstilts.api.trial import Point, TrialStatus
 from xstilts.core.keys import digest
 from xstilts.core.plan import Plan, Trial
+from xstilts.engines.endings import Obstacle, PodEnding
 from xstilts.engines.workloads import Workload
 
 LABEL_LENGTH = 63
@@ -175,6 +176,17 @@ class Diagnosis:
 
 
 @dataclass(frozen=True, slots=True)
+class JobEnd:
+    """What the cluster says of how a Job ended that failed."""
+
+    job: str
+    pod: str
+    """Its last pod, which wrote the stage's outcome if anybody did; empty where no pod is known any more."""
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
 class Conclusion:
     """What is shown of a Study's results."""
 
@@ -219,6 +231,12 @@ class Facts:
     scores: dict[str, Mapping[str, str]] = field(default_factory=dict)
     """Of trials that are published."""
     conclusion: Conclusion | None = None
+    concluded: str = ""
+    """The `retried` of the status that the conclusion is about."""
+    outages_checked: frozenset[str] = frozenset()
+    """Uids of pods that met an outage, before store and server were tried last."""
+    uncreated: dict[str, tuple[float, Obstacle | None]] = field(default_factory=dict)
+    """By uid of a Job without pods: when that was looked into, and why."""
     under_way: set[str] = field(default_factory=set)
     """Names of calls that have not answered."""
     not_before: dict[str, float] = field(default_factory=dict)
@@ -257,6 +275,8 @@ class StudyView:
     """Of the fields of the spec that a plan is made from."""
     recorded_plan: str = ""
     """Digest of the plan that its annotation names."""
+    retry: str = ""
+    """Value of its annotation that asks for failed trials to start again."""
     status: StudyStatus = NO_STATUS
     finalizers: tuple[str, ...] = ()
     deleted_at: float | None = None
@@ -289,8 +309,12 @@ class Endings:
     preemptions: int = 0
     hopeless: Diagnosis | None = None
     """An end after which another try makes no sense, and which the Job controller takes for a common failure."""
-    trouble: str = ""
+    blocked: Obstacle | None = None
     """Why a pod does not start, if something is wrong."""
+    last: PodEnding | None = None
+    """The end that came last."""
+    outage_since: int | None = None
+    """When the first of the latest pods ended that, one after the other, had no answer from store or server."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -312,3 +336,9 @@ class Observed:
     """Trials that may run at the same time, by the operator's limit."""
     is_excluded: bool = False
     """The operator runs nothing in its namespace."""
+
+
+def outages(observed: Observed) -> frozenset[str]:
+    """Uids of the pods that ended last, of Jobs whose pods meet an outage."""
+    ends = observed.endings.values()
+    return frozenset(end.last.uid for end in ends if end.outage_since is not None and end.last)

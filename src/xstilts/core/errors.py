@@ -32,7 +32,7 @@ class ExitCode(IntEnum):
     OUT_OF_MEMORY = 5
     LEASE_HELD = 10  # charged to no retry budget
     PREEMPTED = 11  # charged to the budget of preemptions
-    UNAVAILABLE = 12
+    UNAVAILABLE = 12  # charged to the budget of time for outages
 
 
 class XstiltsError(Exception):

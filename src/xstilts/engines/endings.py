@@ -5,6 +5,7 @@ cluster did to the pod. Two ends are told better than that policy can: a kill fo
 other kill, and a pod that a person deleted, which has no DisruptionTarget.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,6 +21,8 @@ _JOB_LABELS = ("jobset.sigs.k8s.io/jobset-name", "batch.kubernetes.io/job-name")
 """A TrainJob's JobSet has its name; its Jobs have others."""
 _SIGNALS = 128
 """Exit codes above it are kills by a signal."""
+_WORDS = re.compile(r"([A-Z]\w*): (.*)", re.DOTALL)
+"""What a stage leaves for the kubelet, `reason: message` (`xstilts.stages.runner`). Else the pod has its last lines."""
 _OUT_OF_MEMORY = "OOMKilled"
 _LOST = "ContainerStatusUnknown"
 """The node went away, or the kubelet lost sight of the container."""
@@ -40,8 +43,17 @@ class PodEnding:
     reason: str
     message: str
     """For failures the last lines that the stage printed; `outcome.json` in the store tells more."""
-    finished: int | None
+    started: int | None = None
     """Seconds since 1970."""
+    finished: int | None = None
+    """Seconds since 1970."""
+    owner: str = ""
+    """Uid of the Job whose pod it was; empty where nobody says."""
+
+    @property
+    def seconds(self) -> float:
+        """How long the stage ran."""
+        return (self.finished or 0) - (self.started or self.finished or 0)
 
 
 def ending(pod: Mapping[str, Any]) -> PodEnding | None:
@@ -52,7 +64,6 @@ def ending(pod: Mapping[str, Any]) -> PodEnding | None:
     end = _terminated(status)
     cause, reason, message = _judged(pod, status, end)
     labels = metadata.get("labels") or {}
-    finished = end.get("finishedAt")
     return PodEnding(
         pod=metadata["name"],
         uid=metadata.get("uid", ""),
@@ -62,8 +73,19 @@ def ending(pod: Mapping[str, Any]) -> PodEnding | None:
         exit_code=_exit_code(end),
         reason=reason,
         message=message,
-        finished=int(datetime.fromisoformat(finished).timestamp()) if finished else None,
+        started=_epoch(end.get("startedAt")),
+        finished=_epoch(end.get("finishedAt")),
+        owner=_owner(metadata),
     )
+
+
+def _epoch(time: str | None) -> int | None:
+    return int(datetime.fromisoformat(time).timestamp()) if time else None
+
+
+def _owner(metadata: Mapping[str, Any]) -> str:
+    owners = (owner["uid"] for owner in metadata.get("ownerReferences") or () if owner.get("kind") == "Job")
+    return next(owners, "")
 
 
 def _judged(pod: Mapping[str, Any], status: Mapping[str, Any], end: Mapping[str, Any]) -> tuple[Cause, str, str]:
@@ -71,13 +93,17 @@ def _judged(pod: Mapping[str, Any], status: Mapping[str, Any], end: Mapping[str,
     if status["phase"] == "Succeeded":
         return Cause.SUCCEEDED, "Succeeded", ""
     code, said = _exit_code(end), end.get("message", "").strip()
-    if code is not None and (own := cause_of(code)) is not Cause.RETRYABLE:
-        return own, _name(code), said
+    words = _WORDS.fullmatch(said)
+    own = Cause.RETRYABLE if code is None else cause_of(code)
+    if code is not None and own not in {Cause.RETRYABLE, Cause.OUTAGE}:
+        return (own, words[1], words[2]) if words else (own, _name(code), said)
     if outside := _from_outside(pod, status, end):
         return Cause.PREEMPTED, *outside
     if end.get("reason") == _OUT_OF_MEMORY:
         return Cause.HOPELESS, _OUT_OF_MEMORY, "the container used up its memory; raise spec.resources limits.memory"
-    return Cause.RETRYABLE, status.get("reason") or _name(end["exitCode"]), said or status.get("message", "")
+    if words:
+        return own, words[1], words[2]
+    return own, status.get("reason") or _name(end["exitCode"]), said or status.get("message", "")
 
 
 def _from_outside(pod: Mapping[str, Any], status: Mapping[str, Any], end: Mapping[str, Any]) -> tuple[str, str] | None:
@@ -116,20 +142,43 @@ def _name(code: int) -> str:
 # ---- pods that do not start
 
 
-def obstacle(pod: Mapping[str, Any]) -> str:
-    """Why a pod has not started, such as `ImagePullBackOff: …` or `Unschedulable: …`; empty where nothing is amiss."""
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """What keeps a stage's pod from starting."""
+
+    reason: str
+    message: str
+    since: int
+    """When the pod was made, seconds since 1970."""
+    owner: str = ""
+    """Uid of the Job whose pod it is; empty where nobody says."""
+
+    def __str__(self) -> str:
+        return f"{self.reason}: {self.message}".rstrip(": ")
+
+
+FAILED_CREATE = "FailedCreate"
+"""The Job can't make a pod: a quota, a policy."""
+NO_ROOM = frozenset({"Unschedulable", FAILED_CREATE})
+"""Obstacles that go when other pods end."""
+
+
+def obstacle(pod: Mapping[str, Any]) -> Obstacle | None:
+    """Why a pod has not started, such as `ImagePullBackOff: …` or `Unschedulable: …`; None where nothing is amiss."""
     status = pod.get("status") or {}
     if status.get("phase") != "Pending":
-        return ""
+        return None
     for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason", "") not in {"", "ContainerCreating", "PodInitializing"}:
-            return _sentence(waiting)
+            return _obstacle(pod, waiting)
     for condition in status.get("conditions") or ():
         if condition["type"] == "PodScheduled" and condition["status"] == "False":
-            return _sentence(condition)
-    return ""
+            return _obstacle(pod, condition)
+    return None
 
 
-def _sentence(told: Mapping[str, Any]) -> str:
-    return f"{told.get('reason', '')}: {told.get('message', '')}".rstrip(": ")
+def _obstacle(pod: Mapping[str, Any], told: Mapping[str, Any]) -> Obstacle:
+    metadata = pod["metadata"]
+    made = _epoch(metadata.get("creationTimestamp")) or 0
+    return Obstacle(told.get("reason", ""), told.get("message", ""), made, _owner(metadata))

@@ -16,6 +16,7 @@ from xstilts.core.plan import PlannedStage
 from xstilts.core.results import Publication
 from xstilts.engines import pod_fields
 from xstilts.engines.pod_fields import Object
+from xstilts.stages.runner import POD_VARIABLE, WORDS_VARIABLE
 
 CONTAINER = "stage"
 USER = 10001
@@ -25,6 +26,8 @@ GRACE_SECONDS = 120
 MILLICORES_PER_THREAD = 250
 """CPU request where a Study names none: what a node must have left before the pod starts, and the pod's share of a full
 node. Without a limit a stage uses every idle core all the same; a whole core left pods pending on small idle nodes."""
+TERMINATION_MESSAGE = "/dev/termination-log"
+"""Kubernetes' own default, which Trainer's runtimes have too. The kubelet puts a file there that anybody may write."""
 MAX_ARGUMENT_BYTES = 120 * 1024
 """Linux cuts one argument of a process off at 128 KiB."""
 _TMP, _SHM, _CA = "xstilts-tmp", "xstilts-shm", "xstilts-ca"
@@ -96,9 +99,11 @@ class StagePod:
     @property
     def env(self) -> list[Object]:
         """By name, since server-side apply takes each name once; what a person sets wins."""
-        own = [
+        own: list[Object] = [
             {"name": "XSTILTS_IMAGE", "value": self.image},
             {"name": "OMP_NUM_THREADS", "value": str(self.stage.threads)},
+            {"name": POD_VARIABLE, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+            {"name": WORDS_VARIABLE, "value": TERMINATION_MESSAGE},
         ]
         if self.study.spec.store.ca_secret_ref:
             own.append({"name": "AWS_CA_BUNDLE", "value": f"{_CA_FOLDER}/ca.crt"})
@@ -208,7 +213,8 @@ def pod_template(pod: StagePod) -> Object:
         "resources": pod.resources,
         "volumeMounts": pod.mounts,
         "securityContext": pod.container_security_context,
-        "terminationMessagePolicy": "FallbackToLogsOnError",  # the last lines of a failed stage are in the pod's status
+        "terminationMessagePath": TERMINATION_MESSAGE,
+        "terminationMessagePolicy": "FallbackToLogsOnError",  # of a stage that left no words, its last lines
     }
     spec: Object = {
         "restartPolicy": "Never",

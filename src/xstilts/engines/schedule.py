@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from xstilts.api.study import FailurePolicy
-from xstilts.core.attempts import Cause, cause_of
+from xstilts.core.attempts import LONG_ATTEMPT_SECONDS, Cause, cause_of
 from xstilts.core.plan import Plan, PlannedStage, Trial
 from xstilts.core.results import Outcome
 
@@ -29,6 +29,9 @@ class State(StrEnum):
 class _Attempts:
     failures: int = 0
     preemptions: int = 0
+    outages: int = 0
+    """In a row."""
+    outage_since: float = 0.0
     not_before: float = 0.0
 
 
@@ -79,10 +82,25 @@ class Schedule:
             self.done.add(address)
             return None
         attempts = self._attempts.setdefault(address, _Attempts())
+        if cause is Cause.OUTAGE:
+            return self._wait_out(address, attempts, outcome, now)
+        attempts.outages = 0
         if self._retry(attempts, cause, now):
             return outcome.told
         self._fail(address, outcome.told)
         return None
+
+    def _wait_out(self, address: str, attempts: _Attempts, outcome: Outcome, now: float) -> str | None:
+        """Store or server are away: tried again until that has lasted too long, whatever the number of attempts."""
+        if not attempts.outages or (outcome.finished - outcome.started) / 1000 > LONG_ATTEMPT_SECONDS:
+            attempts.outages, attempts.outage_since = 0, now
+        attempts.outages += 1
+        allowed = self.policy.outage_seconds
+        if now - attempts.outage_since >= allowed:
+            self._fail(address, f"{outcome.told}; failurePolicy.outageSeconds is {allowed}")
+            return None
+        attempts.not_before = now + FIRST_RETRY_SECONDS * 2 ** min(attempts.outages - 1, 6)
+        return outcome.told
 
     def _retry(self, attempts: _Attempts, cause: Cause, now: float) -> bool:
         """Charges the attempt to its budget, and says whether there is another one."""

@@ -49,6 +49,8 @@ class Workload:
     """Seconds since 1970, when its pods were first asked for since it was last suspended; None before."""
     completed: int | None
     """When it succeeded or failed."""
+    active: int
+    """Pods (of a TrainJob: jobs) that run, or wait to."""
     ready: int
     """Pods (of a TrainJob: 1 when all pods) that run."""
     failed: int
@@ -86,6 +88,7 @@ def workload(found: Mapping[str, Any]) -> Workload:
         message=condition.get("message", ""),
         started=_started(found, state),
         completed=_epoch(status.get("completionTime") or condition.get("lastTransitionTime")) if finished else None,
+        active=sum(job.get("active") or 0 for job in jobs),
         ready=sum(job.get("ready") or 0 for job in jobs),
         failed=sum(job.get("failed") or 0 for job in jobs),
         gpus=_gpus(_shape(found)),

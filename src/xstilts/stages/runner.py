@@ -40,6 +40,12 @@ from xstilts.tracking.port import Tracker
 
 log = logging.getLogger(__name__)
 
+POD_VARIABLE = "XSTILTS_POD"
+"""Name of the pod that a stage runs in."""
+WORDS_VARIABLE = "XSTILTS_TERMINATION_MESSAGE"
+"""File whose content the kubelet takes for the container's last words."""
+MAX_WORDS = 1000
+"""Characters; the kubelet keeps 4096 bytes."""
 TRAININGS: frozenset[StageKind] = frozenset({"pretraining", "intermediate-training", "target-training"})
 """Stages that several processes can work on."""
 
@@ -55,6 +61,11 @@ def load_outcome(store: ObjectStore, address: str) -> Outcome | None:
         return Outcome.model_validate_json(store.read(outcome_key(address)))
     except (NotFound, ValidationError):
         return None
+
+
+def holder() -> str:
+    """Who attempts a stage: the pod, by its whole name where the engine gives it, or the machine; and the process."""
+    return f"{os.environ.get(POD_VARIABLE) or socket.gethostname()}/{os.getpid()}"
 
 
 def log_key(address: str) -> str:
@@ -75,6 +86,16 @@ def seconds(name: str, default: float) -> float:
         return float(text)
     except ValueError:
         raise UserError(f"{variable}={text!r} is no number of seconds, such as {default:g}") from None
+
+
+def _leave_words(outcome: Outcome) -> None:
+    """For the pod's status, which tells how it ended where the store did not answer."""
+    file = os.environ.get(WORDS_VARIABLE)
+    if file and outcome.exit_code != ExitCode.SUCCEEDED:
+        try:
+            Path(file).write_text(outcome.told[:MAX_WORDS], encoding="utf-8")
+        except OSError as error:
+            log.warning("%s could not be written: %s", file, error)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,9 +159,8 @@ class StageRunner:
         log.info("%s is done already", request.address)
 
     def _bring_about(self, request: StageRequest, patience: Patience) -> None:
-        holder = f"{socket.gethostname()}/{os.getpid()}"
         with leases.hold(
-            self.store, request.address, holder=holder, ttl_seconds=self.lease_seconds, wait=patience.wait
+            self.store, request.address, holder=holder(), ttl_seconds=self.lease_seconds, wait=patience.wait
         ) as lease:
             manifest = self._usable(request) or self._work(request, lease)
 
@@ -156,6 +176,7 @@ class StageRunner:
             outcome = self._attempt(request)
         if outcome.exit_code != ExitCode.LEASE_HELD:  # how it went is the holder's to tell
             self._record(request, outcome, tail.content())
+        _leave_words(outcome)
         return outcome
 
     def _attempt(self, request: StageRequest) -> Outcome:
@@ -172,7 +193,7 @@ class StageRunner:
             exit_code=code,
             reason=reason,
             message=message[:2000],
-            holder=f"{socket.gethostname()}/{os.getpid()}",
+            holder=holder(),
             started=started,
             finished=now(),
         )
