@@ -67,7 +67,7 @@ def logs(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the stage ends.")] = False,
     endpoint: EndpointOption = None,
     region: RegionOption = None,
-    path_style: PathStyleOption = False,
+    path_style: PathStyleOption = None,
     ca_file: CaFileOption = None,
 ) -> None:
     """Show what a stage prints, from its pod or from the store.

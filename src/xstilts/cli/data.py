@@ -71,7 +71,7 @@ def import_(
     ] = None,
     endpoint: EndpointOption = None,
     region: RegionOption = None,
-    path_style: PathStyleOption = False,
+    path_style: PathStyleOption = None,
     ca_file: CaFileOption = None,
 ) -> None:
     """Bring data sets into the store: every row is read, every file is hashed."""
@@ -145,7 +145,7 @@ def list_(
     store: StoreOption,
     endpoint: EndpointOption = None,
     region: RegionOption = None,
-    path_style: PathStyleOption = False,
+    path_style: PathStyleOption = None,
     ca_file: CaFileOption = None,
 ) -> None:
     """Data sets in the store, with rows by split and language."""

@@ -40,7 +40,7 @@ def gc(
     context: ContextOption = None,
     endpoint: EndpointOption = None,
     region: RegionOption = None,
-    path_style: PathStyleOption = False,
+    path_style: PathStyleOption = None,
     ca_file: CaFileOption = None,
 ) -> None:
     """List what no study needs any more, or remove it.

@@ -54,7 +54,7 @@ def push(
     store: StoreOption,
     endpoint: EndpointOption = None,
     region: RegionOption = None,
-    path_style: PathStyleOption = False,
+    path_style: PathStyleOption = None,
     ca_file: CaFileOption = None,
 ) -> None:
     """Bring an encoder into the store of a study, and print what the study says to use it.

@@ -23,7 +23,7 @@ EndpointOption = Annotated[
 ]
 RegionOption = Annotated[str | None, typer.Option(help="Region of the bucket.")]
 PathStyleOption = Annotated[
-    bool, typer.Option("--path-style", help="Address the bucket by path, as most S3-compatible services need.")
+    bool | None, typer.Option("--path-style", help="Address the bucket by path, as most S3-compatible services need.")
 ]
 CaFileOption = Annotated[
     Path | None, typer.Option(help="PEM file with the certificate authority of the endpoint; AWS_CA_BUNDLE by default.")
@@ -35,7 +35,7 @@ def opened(
     *,
     endpoint: str | None = None,
     region: str | None = None,
-    path_style: bool = False,
+    path_style: bool | None = None,
     ca_file: Path | None = None,
 ) -> ObjectStore:
     """The store that the options name. Raises UserError for options of S3 beside a directory."""
@@ -46,7 +46,7 @@ def opened(
 
 
 def opened_from_here(
-    spec: StoreSpec, *, endpoint: str | None, region: str | None, path_style: bool, ca_file: Path | None
+    spec: StoreSpec, *, endpoint: str | None, region: str | None, path_style: bool | None, ca_file: Path | None
 ) -> ObjectStore:
     """The store of a Study in the cluster; options win, since this machine may not reach a cluster's own addresses."""
     return opened(

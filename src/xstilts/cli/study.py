@@ -171,7 +171,7 @@ def report(
     context: ContextOption = None,
     endpoint: EndpointOption = None,
     region: RegionOption = None,
-    path_style: PathStyleOption = False,
+    path_style: PathStyleOption = None,
     ca_file: CaFileOption = None,
 ) -> None:
     """Write the report of what is done so far, or fetch that of a Study in the cluster.
