@@ -1,6 +1,5 @@
 """How a pod fares, in the words in which a kubelet tells it."""
 
-import subprocess
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -8,6 +7,7 @@ from pathlib import Path
 
 from cluster.api import Object
 from cluster.containers import termination_message
+from cluster.warden import Process
 
 
 @dataclass
@@ -30,7 +30,7 @@ class Container:
     spec: Object
     log: Path
     execution: Execution
-    process: subprocess.Popen[bytes] | None = None
+    process: Process | None = None
     started: str = ""
     finished: str = ""
     reason: str = ""

@@ -14,9 +14,10 @@ from pathlib import Path
 from cluster.api import Api, Object, Refused, Unreachable
 from cluster.container_logs import Log
 from cluster.containers import CannotStart, Command, Workplace
+from cluster.forked import can_fork
 from cluster.placement import path
 from cluster.pod_status import Container, Execution, condition, now, pod_status
-from cluster.warden import Warden, kill_group
+from cluster.warden import Process, Warden, kill_group
 
 RETRY_SECONDS = 0.2
 POLL_SECONDS = 0.02
@@ -180,20 +181,22 @@ class RunningPod:
             container.started = now()
             container.execution.arguments = command.arguments
             try:
-                with container.log.open("wb") as output:
-                    container.process = self._node.warden.start(
-                        command.arguments,
-                        env=dict(command.environment),
-                        cwd=command.folder,
-                        stdout=output,
-                        stderr=subprocess.STDOUT,
-                    )
+                container.process = self._process(command, container.log)
             except (OSError, IndexError) as error:  # no such program, or no command at all
                 container.reason, self._failure = "StartError", ("StartError", str(error))
                 container.end(128)
             else:
                 self._node.executions.append(container.execution)
         self._tell("Running")
+
+    def _process(self, command: Command, log: Path) -> Process:
+        warden, environment = self._node.warden, dict(command.environment)
+        if can_fork(command.arguments, environment):
+            return warden.fork(command.arguments, env=environment, cwd=command.folder, output=log)
+        with log.open("wb") as output:
+            return warden.start(
+                command.arguments, env=environment, cwd=command.folder, stdout=output, stderr=subprocess.STDOUT
+            )
 
     def _supervise(self) -> None:
         deadline = self.pod["spec"].get("activeDeadlineSeconds")

@@ -9,8 +9,13 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Self
+
+from cluster.forked import ForkedProcess
+
+Process = subprocess.Popen[bytes] | ForkedProcess
 
 _WATCH = """
 import os, signal, sys
@@ -30,7 +35,7 @@ class Warden:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._processes: dict[int, subprocess.Popen[bytes]] = {}
+        self._processes: dict[int, Process] = {}
         self._watch = subprocess.Popen(
             [sys.executable, "-I", "-S", "-c", _WATCH], stdin=subprocess.PIPE, bufsize=0, start_new_session=True
         )
@@ -38,12 +43,21 @@ class Warden:
     def start(self, command: Sequence[str | os.PathLike[str]], **options: Any) -> subprocess.Popen[bytes]:
         """A process as of subprocess.Popen; who starts it waits for it, and then says `forget`."""
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True, **options)
+        self._guard(process)
+        return process
+
+    def fork(self, command: Sequence[str], *, env: Mapping[str, str], cwd: Path, output: Path) -> ForkedProcess:
+        """The same for what `can_fork`, from a server that has loaded what takes long."""
+        process = ForkedProcess(command, env=env, cwd=cwd, output=output)
+        self._guard(process)
+        return process
+
+    def _guard(self, process: Process) -> None:
         with self._lock:
             self._processes[process.pid] = process
             self._tell("+", process)
-        return process
 
-    def forget(self, process: subprocess.Popen[bytes]) -> None:
+    def forget(self, process: Process) -> None:
         """The process has been waited for: what it left behind in its group is killed."""
         with self._lock:
             if self._processes.pop(process.pid, None):
@@ -60,7 +74,7 @@ class Warden:
             process.wait()
         self.forget(process)
 
-    def _tell(self, sign: str, process: subprocess.Popen[bytes]) -> None:
+    def _tell(self, sign: str, process: Process) -> None:
         assert self._watch.stdin is not None
         self._watch.stdin.write(f"{sign}{process.pid}\n".encode())
 
@@ -75,7 +89,7 @@ class Warden:
             process.wait()
 
 
-def kill_group(process: subprocess.Popen[bytes]) -> None:
+def kill_group(process: Process) -> None:
     try:
         os.killpg(process.pid, signal.SIGKILL)
     except ProcessLookupError:

@@ -4,10 +4,7 @@ Follows the driver, launcher and compiler of Kubeflow Pipelines 2.17, one task a
 understood or refused, so a pipeline that runs here uses nothing that was skipped.
 """
 
-import multiprocessing
 import os
-import runpy
-import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from cluster.forked import ForkedProcess
 from kfp_ir.values import Parameters, PipelineError, UnknownConstruct, convert, fill, holds, parse, select
 
 Document = Mapping[str, Any]
@@ -158,30 +156,16 @@ class Interpreter:
 
 def run_forked(folder: Path) -> Launch:
     """Runs `python -m MODULE …` in a folder of this machine, each in a fork of a server that has torch loaded."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["xstilts.engines.worker"])
 
     def launch(command: Sequence[str], environment: Mapping[str, str]) -> None:
         if tuple(command[:2]) != ("python", "-m"):
             raise UnknownConstruct(f"command {command[:2]}")
         with tempfile.NamedTemporaryFile("r") as log:
-            child = context.Process(target=_run_module, args=(command[2:], folder, dict(environment), log.name))
-            child.start()
-            child.join()
-            if child.exitcode:
-                raise PipelineError(f"{' '.join(command)} ended with {child.exitcode}:\n{log.read()}")
+            child = ForkedProcess(command, env=os.environ | environment, cwd=folder, output=Path(log.name))
+            if code := child.wait():
+                raise PipelineError(f"{' '.join(command)} ended with {code}:\n{log.read()}")
 
     return launch
-
-
-def _run_module(arguments: Sequence[str], folder: Path, environment: Mapping[str, str], log: str) -> None:
-    descriptor = os.open(log, os.O_WRONLY)
-    os.dup2(descriptor, sys.stdout.fileno())
-    os.dup2(descriptor, sys.stderr.fileno())
-    os.chdir(folder)
-    os.environ.update(environment)
-    sys.argv = list(arguments)
-    runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
 
 
 def _documents(text: str) -> tuple[Document, Document]:
