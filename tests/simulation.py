@@ -4,7 +4,6 @@ Every step is chosen by whoever drives it, so that a seed gives one order of eve
 """
 
 from collections import Counter, deque
-from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +12,7 @@ import plans
 from xstilts.api.study import Study
 from xstilts.cluster.memory import Event, MemoryCluster
 from xstilts.cluster.port import JOBS, PODS, SCHEDULES, STUDIES, TRIALS, Object
+from xstilts.controller.calls import Line
 from xstilts.controller.controller import Controller
 from xstilts.controller.effects import Effects
 from xstilts.controller.memory_desk import MemoryDesk
@@ -28,15 +28,14 @@ NAMESPACE = "team"
 START = 1_800_000_000.0
 
 
-class Inline(Executor):
+class Inline:
     """Calls wait until the test lets them run."""
 
     def __init__(self) -> None:
         self.waiting: deque[tuple[Any, tuple[Any, ...]]] = deque()
 
-    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
-        self.waiting.append((fn, args))
-        return Future()
+    def submit(self, line: Line, call: Any, /, *arguments: Any) -> None:
+        self.waiting.append((call, arguments))
 
     def run_next(self) -> None:
         fn, args = self.waiting.popleft()

@@ -66,11 +66,11 @@ def run_here(study: Study, clerk: Clerk, plan: Accepted, address: str) -> None:
 
 def test_a_store_and_a_server_that_work_are_ready_and_others_are_named(study, tmp_path):
     clerk = Clerk()
-    assert [check.ready for check in clerk.preflight(study)] == [True, True]
+    assert (clerk.check_store(study).ready, clerk.check_tracking(study).ready) == (True, True)
     broken = study.model_copy(
         update={"spec": study.spec.model_copy(update={"store": study.spec.store.model_copy(update={"uri": "/proc/x"})})}
     )
-    storage, tracking = clerk.preflight(broken)
+    storage, tracking = clerk.check_store(broken), clerk.check_tracking(broken)
     assert (storage.ready, tracking.ready) == (False, True)
     assert "/proc/x" in storage.message
 

@@ -12,6 +12,7 @@ from pydantic.alias_generators import to_camel
 from pydantic_core import ErrorDetails
 
 from xstilts.api import strict_yaml
+from xstilts.api.addresses import redacted
 from xstilts.api.base import Model
 from xstilts.api.schedule import StudySchedule
 from xstilts.api.study import Study
@@ -172,7 +173,7 @@ def _path(location: Sequence[int | str]) -> str:
 
 
 def _shown(value: object) -> str:
-    text = repr(value)
+    text = redacted(repr(value))
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 

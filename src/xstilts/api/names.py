@@ -74,6 +74,8 @@ class Reason(StrEnum):
     READY = "Ready"
     FORBIDDEN = "SecretForbidden"  # the operator may not read a Secret that the Study names
     MISSING = "SecretMissing"
+    UNREADABLE = "SecretInvalid"
+    NOT_LENT = "IdentityNotLent"  # a Study without a Secret names a store that the installation does not list
     RUNNING = "Running"
     SUSPENDED = "Suspended"
     NOT_SUSPENDED = "NotSuspended"

@@ -7,7 +7,7 @@ told by the condition `Accepted`. CEL knows no decimals: bounds of decimal strin
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from xstilts.api import access, base, pods, schedule, study, trial
+from xstilts.api import access, addresses, base, pods, schedule, study, trial
 from xstilts.api.base import Model
 
 
@@ -65,6 +65,13 @@ _SIZES_ONCE = Rule(
     _ONCE.format(list="self.sizes", same="string(one) == string(other)"), "sizes: list each once", ".sizes"
 )
 
+
+def _plain(field: str, pattern: str, form: str, *, of: str = "") -> Rule:
+    """An address without credentials; another rule judges those that do not begin with `of`."""
+    holds = f"!has(self.{field}) || !self.{field}.startsWith('{of}') || self.{field}.matches(r'{pattern}')"
+    return Rule(holds, f"write {form} {addresses.NO_CREDENTIALS}", f".{field}")
+
+
 RULES: Mapping[type[Model], tuple[Rule, ...]] = {
     study.ModelSpec: (
         Rule("has(self.name) != has(self.uri)", "give exactly one of name (on the hub) and uri (s3://…)"),
@@ -73,6 +80,7 @@ RULES: Mapping[type[Model], tuple[Rule, ...]] = {
             "directories are for xstilts run: on a cluster write s3://bucket/prefix, or the name of a model on the hub",
             ".uri",
         ),
+        _plain("uri", addresses.S3, "s3://bucket/prefix", of="s3://"),
     ),
     study.PretrainingSpec: (
         *_MASKED_TEXT,
@@ -169,6 +177,8 @@ RULES: Mapping[type[Model], tuple[Rule, ...]] = {
             "directories are for xstilts run: on a cluster write s3://bucket/prefix",
             ".uri",
         ),
+        _plain("uri", addresses.S3, "s3://bucket/prefix", of="s3://"),
+        _plain("endpoint", addresses.HTTP, "http(s)://host:port"),
     ),
     access.TrackingSpec: (
         Rule(
@@ -176,6 +186,7 @@ RULES: Mapping[type[Model], tuple[Rule, ...]] = {
             "files are for xstilts run: on a cluster write the http(s):// address of an MLflow server",
             ".uri",
         ),
+        _plain("uri", addresses.HTTP, "http(s)://host:port", of="http"),
     ),
     access.EngineSpec: (
         Rule(
@@ -191,6 +202,7 @@ RULES: Mapping[type[Model], tuple[Rule, ...]] = {
             )
             for field in ("endpoint", "namespace", "tokenSecretRef")
         ),
+        _plain("endpoint", addresses.HTTP, "http(s)://host:port"),
         Rule(
             "!has(self.queueName) || !has(self.type) || self.type == 'Jobs'",
             "queueName is for engine Jobs: remove it, or write type: Jobs",

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from xstilts.api.access import EngineSpec, SecretRef, StoreSpec, TrackingSpec
+from xstilts.api.addresses import Address
 from xstilts.api.base import DecimalString, Model, require_unique
 from xstilts.api.pods import PodTemplate, Quantities
 from xstilts.api.training import PretrainingSettings, RetrievalSettings, SelectionProtocol, TrainingSettings, Tuning
@@ -58,7 +59,7 @@ class ModelSpec(Model):
     """Name on the Hugging Face hub, such as `xlm-roberta-large`."""
     revision: str = Field("main", max_length=128)
     """Branch, tag or commit on the hub; resolved to a commit when the study is accepted."""
-    uri: str | None = Field(None, max_length=1024)
+    uri: Address | None = Field(None, max_length=1024)
     """`s3://…` of a folder in the hub's format or of what `xstilts model push` brought into the study's own store; or a
     directory for the Local engine (relative to where the command runs)."""
     token_secret_ref: SecretRef | None = None

@@ -33,12 +33,22 @@ def operator(
     max_running_trials: Annotated[
         int, typer.Option(help="Trials of all Studies together that may run at the same time.")
     ] = 100,
+    lend_identity_to: Annotated[
+        list[str] | None,
+        typer.Option(
+            envvar="XSTILTS_LEND_IDENTITY_TO",
+            help="Address at which Studies without a Secret are served with the operator's own identity: "
+            "s3://bucket/prefix, with ?endpoint=https://host:port where it is not AWS, or https://host:port of MLflow. "
+            "May be repeated; the variable separates them by spaces. None by default.",
+        ),
+    ] = None,
     metrics_port: Annotated[int, typer.Option(help="Port of /metrics; 0 for a free one.")] = 8080,
     health_port: Annotated[int, typer.Option(help="Port of /healthz and /readyz; 0 for a free one.")] = 8081,
     json_logs: Annotated[bool, typer.Option(help="A JSON object a line.")] = True,
 ) -> None:
     """Run the operator: bring the Studies of a cluster about. One acts at a time, others wait for its lease."""
     from xstilts.cluster import connection
+    from xstilts.controller.lending import Lending
     from xstilts.controller.operator import JsonLines, Options, run
 
     if (namespace is None) != all_namespaces:
@@ -63,6 +73,7 @@ def operator(
             lease_seconds=lease_seconds,
             resync_seconds=resync_seconds,
             max_running_trials=max_running_trials,
+            lending=Lending.parse(lend_identity_to or ()),
             metrics_port=metrics_port,
             health_port=health_port,
         ),

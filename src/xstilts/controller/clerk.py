@@ -55,17 +55,19 @@ log = logging.getLogger(__name__)
 class Clerk:
     """Everything that the operator asks of a Study's store and tracking server."""
 
+    takes_artifacts: Callable[[str], bool] | None = None
+    """See `open_tracker`."""
     _stores: dict[StoreSpec, ObjectStore] = field(default_factory=dict)
     _plans: dict[tuple[str, str], Plan] = field(default_factory=dict)
 
     # ---- before anything runs
 
-    def preflight(self, study: Study) -> tuple[Check, Check]:
-        """Store and tracking server, each with the call that failed."""
-        return (
-            _check(lambda: preflight(self._store(study))),
-            _check(lambda: _tracker(study).check()),
-        )
+    def check_store(self, study: Study) -> Check:
+        """Names the call that failed."""
+        return _check(lambda: preflight(self._store(study)))
+
+    def check_tracking(self, study: Study) -> Check:
+        return _check(lambda: self._tracker(study).check())
 
     def accept(self, study: Study, previous: str | None = None) -> Accepted | Refusal:
         """Plans and freezes. `previous` is the digest of the plan whose resolved inputs still hold."""
@@ -85,7 +87,7 @@ class Clerk:
 
     def _accepted(self, study: Study, store: ObjectStore, plan: Plan) -> Accepted:
         self._keep(study, plan)
-        done = acceptance.observe(plan, store, server=_tracker(study).identity)
+        done = acceptance.observe(plan, store, server=self._tracker(study).identity)
         known = dict.fromkeys(plan.stages, Known.UNPUBLISHED)
         known |= dict.fromkeys(done.settled(plan), Known.DONE) | dict.fromkeys(done.to_run(plan), Known.ABSENT)
         return Accepted(outline(plan, uri=f"{store.uri}/{studies.plan_key(plan.study, plan.digest)}"), known)
@@ -94,7 +96,7 @@ class Clerk:
         """Whether a Study would have anything to run now: other data, model, settings or code than before."""
         store = self._store(study)
         plan = planner.plan(study, acceptance.resolve_world(study, store, open_at=self._open))
-        done = acceptance.observe(plan, store, server=_tracker(study).identity)
+        done = acceptance.observe(plan, store, server=self._tracker(study).identity)
         return not done.settled(plan).issuperset(plan.stages)
 
     # ---- stages
@@ -125,7 +127,7 @@ class Clerk:
         return self._shown(study, self._store(study), plan, plan.stages[address])
 
     def _shown(self, study: Study, store: ObjectStore, plan: Plan, stage: PlannedStage) -> Known | Claim:
-        tracker, publication = _tracker(study), publication_of(plan, stage)
+        tracker, publication = self._tracker(study), publication_of(plan, stage)
         manifest = artifacts.load_manifest(store, stage.address)
         if manifest is None:
             return Known.ABSENT
@@ -179,12 +181,12 @@ class Clerk:
             if (manifest := artifacts.load_manifest(store, address))
         }
         record = conclusion.trial_record(plan, planned, facts, "Succeeded")
-        conclusion.publish_once(store, _tracker(study), [record])
+        conclusion.publish_once(store, self._tracker(study), [record])
         return trial_scores(plan, planned, facts)
 
     def conclude(self, study: Study, digest: str, failures: Mapping[str, str]) -> Conclusion:
         """Report and tables into the store and to the tracking server; retention of checkpoints."""
-        store, tracker, plan = self._store(study), _tracker(study), self.plan(study, digest)
+        store, tracker, plan = self._store(study), self._tracker(study), self.plan(study, digest)
         done = acceptance.observe(plan, store, server=tracker.identity)
         by_point = {trial.name: object_name(plan.study, trial.name) for trial in plan.trials}
         reasons = {name: failures[shown] for name, shown in by_point.items() if shown in failures}
@@ -216,6 +218,9 @@ class Clerk:
             self._stores[spec] = store_of(spec)
         return self._stores[spec]
 
+    def _tracker(self, study: Study) -> Tracker:
+        return open_tracker(study.spec.tracking.uri, experiment=study.experiment, takes_artifacts=self.takes_artifacts)
+
     def plan(self, study: Study, digest: str) -> Plan:
         """A frozen plan of the Study."""
         key = (study.spec.store.uri, digest)
@@ -234,10 +239,6 @@ def _is_of(holder: str, end: JobEnd) -> bool:
     """Whether an attempt was the last of a Job. Names of its pods begin with its own."""
     pod = holder.partition("/")[0]
     return pod == end.pod if end.pod else pod.startswith(f"{end.job}-")
-
-
-def _tracker(study: Study) -> Tracker:
-    return open_tracker(study.spec.tracking.uri, experiment=study.experiment)
 
 
 def _check(call: Callable[[], None]) -> Check:

@@ -6,7 +6,6 @@ out. It is never worked on twice at the same time; whatever happens to it meanwh
 
 import time
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 
 from xstilts.api.status import StudyStatus
@@ -14,6 +13,7 @@ from xstilts.cluster.errors import Conflict, NotFound
 from xstilts.cluster.port import STUDIES, TRIALS, Object, Resource
 from xstilts.controller import metrics
 from xstilts.controller.actions import WRITE_TRIAL, Action, Decision, Recall, action_name, call_name
+from xstilts.controller.calls import Calls, Line
 from xstilts.controller.clock import is_to_come
 from xstilts.controller.effects import Effects
 from xstilts.controller.events import Event
@@ -35,7 +35,7 @@ class Controller(Loop):
     kind: str = "Study"
     state: State
     effects: Effects
-    calls: Executor
+    calls: Calls
     """Runs what takes long."""
     pace: Pace = field(default_factory=lambda: Pace(0.0))
     """Of statuses that only tell how things go on; what has an end is told at once."""
@@ -61,7 +61,7 @@ class Controller(Loop):
                 for action in reconcile(observed, self.clock()).actions:
                     if isinstance(action, Recall):
                         observed.facts.under_way |= _names([action])
-                        self.calls.submit(self._make, key, observed, action)
+                        self.calls.submit(_line(observed), self._make, key, observed, action)
 
     def decide(self, key: Key) -> str:
         with self.state.lock:
@@ -84,7 +84,7 @@ class Controller(Loop):
             return self.later(key, error)
         self.effects.succeeded(observed.facts, WRITE_STUDY)
         for action in calls:
-            self.calls.submit(self._call, key, observed, action)
+            self.calls.submit(_line(observed), self._call, key, observed, action)
         problems = [*self._requests(key, observed, decision), *self._write_trials(key, observed, decision)]
         for event in decision.events:
             self.effects.tell(self.kind, key, observed.study.uid, event)
@@ -177,6 +177,11 @@ class Controller(Loop):
 def _only_counts(new: StudyStatus, old: StudyStatus) -> bool:
     """Whether a status tells nothing new but how many trials stand where."""
     return new == old.model_copy(update={name: getattr(new, name) for name in ("counts", "progress", "gpu_hours")})
+
+
+def _line(observed: Observed) -> Line:
+    assert observed.study.study is not None
+    return Line.of(observed.study.namespace, observed.study.study)
 
 
 def _names(calls: list[Action]) -> set[str]:

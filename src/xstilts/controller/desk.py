@@ -1,11 +1,10 @@
-"""Where calls to stores and tracking servers are made: a child process for each set of credentials.
+"""Where calls to stores and tracking servers are made: in child processes, each for one set of credentials.
 
 boto3 and MLflow take credentials from the environment, which is one for a whole process; Studies of several teams have
 several. Children start when they are first needed and end when nobody has asked for a while, so that an idle operator
 is small: MLflow alone takes more memory than ten thousand Trials. A child that dies takes one call with it.
 """
 
-import base64
 import contextlib
 import logging
 import multiprocessing
@@ -13,7 +12,6 @@ import os
 import signal
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
@@ -21,33 +19,39 @@ from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, Protocol
 
-from xstilts.api.access import SecretRef
 from xstilts.api.names import Reason
 from xstilts.api.study import Study
-from xstilts.cluster.errors import ClusterError, Forbidden
-from xstilts.cluster.port import SECRETS, Cluster, Object
+from xstilts.cluster.port import Object
+from xstilts.controller.calls import Line
+from xstilts.controller.credentials import Credentials, SecretError, Secrets
+from xstilts.controller.lending import Lending
 from xstilts.controller.silence import Silence
 from xstilts.controller.views import Accepted, Check, Claim, Conclusion, Diagnosis, JobEnd, Known, Refusal, Start
-from xstilts.core.errors import PermanentError, StorageUnavailable
+from xstilts.core.errors import StorageUnavailable, TemporaryError, TrackingUnavailable
 
-ANSWER_SECONDS = 600.0
-"""Time after which a child that does not answer is ended; reports of large studies take long."""
+LIMITS: Mapping[str, float] = {
+    "check_store": 90.0,
+    "check_tracking": 90.0,
+    "accept": 600.0,  # may bring a model into the store
+    "changed": 600.0,
+    "conclude": 600.0,  # reports of large studies take long
+    "": 180.0,
+}
+"""Seconds after which a child that does not answer a call is ended; of calls that are not named, the last."""
+PATIENCE: Mapping[str, str] = {
+    "AWS_MAX_ATTEMPTS": "4",
+    "XSTILTS_READ_SECONDS": "15",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+}
+"""One request to a server that is silent takes a minute, less than any limit: so the message says which server it was.
+Calls that failed are made again later. What the operator's own environment says wins."""
 IDLE_SECONDS = 60.0
 """Time without a call after which a child ends."""
-SECRET_SECONDS = 300.0
-"""Time for which a Secret is not read again."""
-CHILDREN = 2
-"""Children for the same credentials at most."""
+CHILDREN = 8
+"""Children at most, unless more are at work; each takes some 200 MB."""
 
 log = logging.getLogger(__name__)
-
-
-class SecretError(PermanentError):
-    """A Secret that a Study names can't be used; `reason` says why."""
-
-    def __init__(self, message: str, *, reason: str = Reason.MISSING) -> None:
-        super().__init__(message)
-        self.reason = reason
 
 
 class Desk(Protocol):
@@ -71,22 +75,36 @@ class Desk(Protocol):
 class ChildDesk:
     """The desk of an operator: reads Secrets, and passes calls on to children that have them in their environment."""
 
-    cluster: Cluster
+    secrets: Secrets
     silence: Silence = field(default_factory=Silence)
-    _secrets: dict[tuple[str, str], tuple[float, Mapping[str, str]]] = field(default_factory=dict)
-    _pools: dict[frozenset[tuple[str, str]], "_Pool"] = field(default_factory=dict)
+    limits: Mapping[str, float] = field(default_factory=lambda: LIMITS)
+    _idle: list["_Child"] = field(default_factory=list)
+    """Those that have been so for longest come first."""
+    _busy: set["_Child"] = field(default_factory=set)
+    _closed: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def preflight(self, namespace: str, study: Study) -> tuple[Check, Check]:
-        self._forget(namespace, study)
+        self.secrets.forget(namespace, study)
         try:
-            environment = self._environment(namespace, study)
+            credentials = self.secrets.credentials(namespace, study)
         except SecretError as error:
             refused = Check(ready=False, reason=error.reason, message=str(error))
-            store_too = study.spec.store.secret_ref is None and study.spec.store.ca_secret_ref is None
-            waiting = Check(ready=False, reason=Reason.PENDING, message="not tried: a secret is missing")
-            return (waiting, refused) if store_too else (refused, waiting)
-        found: tuple[Check, Check] = self._call(environment, "preflight", study)
+            waiting = Check(ready=False, reason=Reason.PENDING, message="not tried: credentials are missing")
+            return (waiting, refused) if error.service == "tracking" else (refused, waiting)
+        storage = self._check(namespace, study, credentials, "check_store", StorageUnavailable)
+        tracking = self._check(namespace, study, credentials, "check_tracking", TrackingUnavailable)
+        if storage.ready:
+            storage = replace(storage, message=self.secrets.unused(namespace, study))
+        return storage, tracking
+
+    def _check(
+        self, namespace: str, study: Study, credentials: Credentials, call: str, unavailable: type[TemporaryError]
+    ) -> Check:
+        try:
+            found: Check = self._call(namespace, study, credentials, call)
+        except StorageUnavailable as error:
+            return Check(ready=False, reason=unavailable.__name__, message=str(error))
         return found
 
     def accept(self, namespace: str, study: Study, previous: str | None) -> Accepted | Refusal:
@@ -119,138 +137,101 @@ class ChildDesk:
     def conclude(self, namespace: str, study: Study, digest: str, failures: Mapping[str, str]) -> Conclusion:
         return self._ask(namespace, study, "conclude", digest, failures)  # type: ignore[no-any-return]
 
-    def close(self) -> None:
-        """Ends all children."""
-        for pool in list(self._pools.values()):
-            pool.close()
-
     # ---- calls
 
     def _ask(self, namespace: str, study: Study, call: str, *arguments: Any) -> Any:
-        return self._call(self._environment(namespace, study), call, study, *arguments)
+        return self._call(namespace, study, self.secrets.credentials(namespace, study), call, *arguments)
 
-    def _call(self, environment: Mapping[str, str], call: str, *arguments: Any) -> Any:
-        key = frozenset(environment.items())
-        with self._lock:
-            pool = self._pools.setdefault(key, _Pool(environment))
-        return pool.call(call, arguments)
-
-    # ---- secrets
-
-    def _environment(self, namespace: str, study: Study) -> dict[str, str]:
-        store, tracking = study.spec.store, study.spec.tracking
-        environment: dict[str, str] = {}
-        for field_name, ref in (("store.secretRef", store.secret_ref), ("tracking.secretRef", tracking.secret_ref)):
-            if ref:
-                environment |= self._secret(namespace, ref, field_name)
-        if store.ca_secret_ref:
-            found = self._secret(namespace, store.ca_secret_ref, "store.caSecretRef")
-            if "ca.crt" not in found:
-                name = store.ca_secret_ref.name
-                raise SecretError(f"spec.store.caSecretRef: Secret {name!r} has no key ca.crt; add it")
-            environment[CA_VARIABLE] = found["ca.crt"]
-        return environment
-
-    def _secret(self, namespace: str, ref: SecretRef, field_name: str) -> Mapping[str, str]:
-        key = (namespace, ref.name)
-        known = self._secrets.get(key)
-        if known and time.monotonic() - known[0] < SECRET_SECONDS:
-            return known[1]
+    def _call(self, namespace: str, study: Study, credentials: Credentials, call: str, *arguments: Any) -> Any:
+        child = self._take(_Known(Line.of(namespace, study), credentials))
+        limit = self.limits.get(call, self.limits[""])
+        answered = False
         try:
-            found = self.cluster.get(SECRETS, namespace, ref.name)
-        except Forbidden as error:
-            raise SecretError(
-                f"spec.{field_name}: the operator may not read Secret {ref.name!r} in namespace {namespace!r}; add its "
-                "name to allowedSecretNames of the installation",
-                reason=Reason.FORBIDDEN,
-            ) from error
-        except ClusterError as error:
-            raise SecretError(f"spec.{field_name}: {error}") from error
-        if found is None:
-            raise SecretError(
-                f"spec.{field_name}: there is no Secret {ref.name!r} in namespace {namespace!r}; create it"
-            )
-        data = {name: base64.b64decode(value).decode() for name, value in (found.get("data") or {}).items()}
-        self._secrets[key] = (time.monotonic(), data)
-        return data
-
-    def _forget(self, namespace: str, study: Study) -> None:
-        """A preflight tries what is there now."""
-        refs = (study.spec.store.secret_ref, study.spec.store.ca_secret_ref, study.spec.tracking.secret_ref)
-        for ref in refs:
-            if ref:
-                self._secrets.pop((namespace, ref.name), None)
-
-
-# ---- children
-
-CA_VARIABLE = "XSTILTS_CA_CERTIFICATE"
-"""PEM of the certificate authority, which a child writes to a file."""
-IDENTITIES = (
-    {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_PROFILE"},
-    {"MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"},
-)
-"""Variables that belong together: a key of one identity is nothing beside a token of another."""
-
-
-class _Pool:
-    """Children with one environment; a call waits for one that is free."""
-
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        self._environment = environment
-        self._free: list[_Child] = []
-        self._room = threading.BoundedSemaphore(CHILDREN)
-        self._lock = threading.Lock()
-
-    def call(self, name: str, arguments: tuple[Any, ...]) -> Any:
-        with self._room:
-            child = self._take()
-            try:
-                answer = child.call(name, arguments)
-            except (EOFError, OSError) as error:
-                child.end()
-                raise StorageUnavailable(f"{name} was cut off: its process ended") from error
+            answer = child.call(call, (study, *arguments), limit)
+            answered = True
+        except (EOFError, OSError) as error:
+            raise StorageUnavailable(f"{call} was ended: {error or 'its process died'}") from error
+        finally:
             with self._lock:
-                self._free.append(child)
+                self._busy.discard(child)
+                if answered:
+                    self._idle.append(child)
+            if not answered:
+                child.end()
         if isinstance(answer, BaseException):
             raise answer
         return answer
 
-    def _take(self) -> "_Child":
+    def _take(self, known: "_Known") -> "_Child":
+        """A child that is idle, or a new one; then one that knows something else may have to go."""
         with self._lock:
-            while self._free:
-                child = self._free.pop()
-                if child.process.is_alive():
-                    return child
-                child.end()
-        return _Child.start(self._environment)
+            if self._closed:
+                raise StorageUnavailable("the operator is being stopped")
+            alive = [child for child in self._idle if child.process.is_alive()]
+            gone = [child for child in self._idle if child not in alive]
+            child = next((child for child in alive if child.known == known), None)
+            if child:
+                alive.remove(child)
+            elif alive and len(alive) + len(self._busy) >= CHILDREN:
+                gone.append(alive.pop(0))
+            self._idle = alive
+            if child:
+                self._busy.add(child)
+        for each in gone:
+            each.end()
+        if child is None:
+            child = _Child.start(known, self.secrets.lending)
+            with self._lock:
+                self._busy.add(child)
+                closed = self._closed
+            if closed:
+                child.process.kill()
+        return child
 
     def close(self) -> None:
+        """Ends all children, and so the calls that wait for them."""
         with self._lock:
-            for child in self._free:
-                child.end()
-            self._free.clear()
+            self._closed = True
+            idle, self._idle = self._idle, []
+            for child in self._busy:
+                child.process.kill()
+        for child in idle:
+            child.end()
 
 
-@dataclass
+# ---- children
+
+
+@dataclass(frozen=True)
+class _Known:
+    """What a child is for: nothing of one store or of one set of credentials serves another."""
+
+    line: Line
+    credentials: Credentials
+
+
+@dataclass(eq=False)
 class _Child:
+    known: _Known
     process: BaseProcess
     channel: Connection
 
     @classmethod
-    def start(cls, environment: Mapping[str, str]) -> "_Child":
+    def start(cls, known: _Known, lending: Lending) -> "_Child":
         context = multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=serve, args=(theirs, dict(environment)), daemon=True, name="desk")
+        process = context.Process(
+            target=serve, args=(theirs, known.credentials, lending), daemon=True, name=f"desk-{known.line.namespace}"
+        )
         process.start()
         theirs.close()
-        return cls(process, ours)
+        return cls(known, process, ours)
 
-    def call(self, name: str, arguments: tuple[Any, ...]) -> Any:
+    def call(self, name: str, arguments: tuple[Any, ...], limit: float) -> Any:
         """Raises EOFError or OSError when the child is gone, or does not answer."""
         self.channel.send((name, arguments))
-        if not self.channel.poll(ANSWER_SECONDS):
-            raise OSError(f"no answer to {name}")
+        if not self.channel.poll(limit):
+            raise OSError(f"no answer within {limit:.0f} s; the store or the tracking server hangs, or is too slow")
         return self.channel.recv()
 
     def end(self) -> None:
@@ -261,33 +242,23 @@ class _Child:
         self.process.close()
 
 
-def serve(channel: Connection, environment: Mapping[str, str]) -> None:
+def serve(channel: Connection, credentials: Credentials, lending: Lending) -> None:
     """What a child does: answers calls until nobody asks any more."""
     from xstilts.controller.clerk import Clerk  # with all that plans and reports need, in no other process
 
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the operator ends its children when it has ended its calls
     logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    own = own_environment(environment)
-    os.environ.clear()
-    os.environ.update(own)
     with tempfile.TemporaryDirectory(prefix="xstilts-desk-") as folder:
-        if CA_VARIABLE in environment:
-            bundle = Path(folder) / "ca.crt"
-            bundle.write_text(environment[CA_VARIABLE])
-            os.environ["AWS_CA_BUNDLE"] = str(bundle)
-        clerk = Clerk()
+        environment = dict(PATIENCE) | credentials.environment(os.environ, Path(folder))
+        os.environ.clear()
+        os.environ.update(environment)
+        is_lent = "store" in credentials.lent
+        clerk = Clerk(takes_artifacts=lending.covers_bucket if is_lent else lambda uri: uri.startswith("s3://"))
         with contextlib.suppress(EOFError, OSError):
             while channel.poll(IDLE_SECONDS):
                 name, arguments = channel.recv()
                 channel.send(_answer(getattr(clerk, name), arguments))
-
-
-def own_environment(secrets: Mapping[str, str]) -> dict[str, str]:
-    """What a stage with these Secrets would have: nothing of the operator's own identity mixed into that of a Study."""
-    foreign = {name for identity in IDENTITIES if identity & secrets.keys() for name in identity}
-    kept = {name: value for name, value in os.environ.items() if name not in foreign}
-    return kept | {name: value for name, value in secrets.items() if name != CA_VARIABLE}
 
 
 def _answer(call: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:

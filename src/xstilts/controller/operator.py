@@ -6,7 +6,6 @@ import logging
 import signal
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -14,10 +13,13 @@ from xstilts.cluster.api import ApiCluster
 from xstilts.cluster.connection import Connection
 from xstilts.cluster.port import SCHEDULES, STUDIES, Object, Resource
 from xstilts.controller import metrics, probes
+from xstilts.controller.calls import CallQueue
 from xstilts.controller.controller import Controller
+from xstilts.controller.credentials import Secrets
 from xstilts.controller.desk import ChildDesk
 from xstilts.controller.effects import Effects
 from xstilts.controller.leader import Leader
+from xstilts.controller.lending import Lending
 from xstilts.controller.loop import about
 from xstilts.controller.pace import Pace
 from xstilts.controller.resync import WATCHED, Resync
@@ -30,7 +32,9 @@ LEASE = "xstilts-operator"
 WORKERS = 4
 """Threads that decide."""
 CALLERS = 8
-"""Threads that wait for the desk."""
+"""Threads that wait for the desk; half of them for Studies of one namespace where there are others."""
+STOP_SECONDS = 15.0
+"""Time for calls to end when the operator is stopped."""
 STATUS_SECONDS = 1.0
 """Between two statuses of one object that goes on."""
 GARBAGE_OBJECTS = 50_000
@@ -55,6 +59,7 @@ class Options:
     lease_seconds: float
     resync_seconds: float
     max_running_trials: int
+    lending: Lending
     metrics_port: int
     health_port: int
 
@@ -67,7 +72,8 @@ def run(connection: Connection, options: Options) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     state = State(max_running_trials=options.max_running_trials, excluded_namespaces=options.excluded_namespaces)
-    desk = ChildDesk(cluster)
+    desk = ChildDesk(Secrets(cluster, options.lending))
+    calls = CallQueue(CALLERS, of_a_namespace=CALLERS if options.namespace else CALLERS // 2)
     leader = Leader(
         cluster,
         namespace=options.lease_namespace,
@@ -76,8 +82,9 @@ def run(connection: Connection, options: Options) -> None:
         seconds=options.lease_seconds,
     )
     with ExitStack() as stack:
-        stack.callback(desk.close)  # when its calls are over: a child that is at work then would be left behind
-        calls = stack.enter_context(ThreadPoolExecutor(CALLERS, thread_name_prefix="call"))
+        stack.callback(calls.join)
+        stack.callback(desk.close)  # ends the calls that hang
+        stack.callback(calls.close, STOP_SECONDS)
         effects = Effects(cluster, desk, state, options.trainer_image)
 
         def may_act() -> bool:

@@ -3,14 +3,16 @@
 import logging
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+
+from pydantic import ValidationError
 
 from xstilts.api import names
 from xstilts.api.study import Study
 from xstilts.cluster.errors import AlreadyExists, Conflict, ForeignObject
 from xstilts.cluster.port import SCHEDULES, STUDIES, Object, Resource
+from xstilts.controller.calls import Calls, Line
 from xstilts.controller.desk import Desk
 from xstilts.controller.effects import Effects
 from xstilts.controller.events import Event
@@ -38,7 +40,7 @@ class ScheduleLoop(Loop):
     kind: str = "StudySchedule"
     effects: Effects
     desk: Desk
-    calls: Executor
+    calls: Calls
     excluded_namespaces: frozenset[str] = frozenset()
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _schedules: dict[Key, Object] = field(default_factory=dict)
@@ -142,15 +144,23 @@ class ScheduleLoop(Loop):
                     if key in self._comparing:
                         return
                     self._comparing.add(key)
-                self.calls.submit(self._compare, key, observed, slot)
+                try:
+                    study = Study.model_validate(_readable(study_manifest(observed, slot)))
+                except ValidationError:
+                    self._compared(key, slot, changed=True)
+                else:
+                    self.calls.submit(Line.of(key.namespace, study), self._compare, key, study, slot)
 
-    def _compare(self, key: Key, observed: ObservedSchedule, slot: datetime) -> None:
-        """Where nobody can tell, the Study is made: it says itself what is wrong."""
+    def _compare(self, key: Key, study: Study, slot: datetime) -> None:
         changed = True
         try:
-            changed = self.desk.changed(key.namespace, Study.model_validate(_readable(study_manifest(observed, slot))))
+            changed = self.desk.changed(key.namespace, study)
         except Exception:
             log.warning("schedule %s/%s: whether anything changed can't be told", *key, exc_info=True)
+        self._compared(key, slot, changed=changed)
+
+    def _compared(self, key: Key, slot: datetime, *, changed: bool) -> None:
+        """Where nobody can tell, the Study is made: it says itself what is wrong."""
         with self._lock:
             self._comparing.discard(key)
             self._comparisons[key] = Comparison(slot, changed)

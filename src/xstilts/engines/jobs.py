@@ -6,9 +6,10 @@ from starting the same stage twice. Objects are created and never applied again:
 """
 
 import posixpath
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
 from xstilts.api.access import StoreSpec
+from xstilts.api.addresses import normalized
 from xstilts.api.study import API_VERSION, StageKind, StageResources, Study
 from xstilts.core.attempts import HOPELESS, UNCHARGED
 from xstilts.core.errors import UserError
@@ -24,7 +25,6 @@ from xstilts.stages.runner import TRAININGS
 QUEUE = "kueue.x-k8s.io/queue-name"
 TTL_SECONDS = 86400
 """Time that an ended Job and its pods stay: for an operator that was down for a night, and for `kubectl logs`."""
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def job_name(stage_key: str, store_identity: str, generation: int) -> str:
@@ -37,14 +37,7 @@ def store_identity(store: StoreSpec) -> str:
     parts = urlsplit(store.uri)
     path = posixpath.join(parts.netloc, parts.path.strip("/")).rstrip("/")
     uri = f"{parts.scheme}://{path}" if parts.netloc else posixpath.normpath(store.uri)
-    return f"{uri} at {_endpoint(urlsplit(store.endpoint))}" if store.endpoint else uri
-
-
-def _endpoint(parts: SplitResult) -> str:
-    """Without credentials, default port and trailing slash, and host in lower case."""
-    host = parts.netloc.rpartition("@")[2].lower()
-    default = f":{_DEFAULT_PORTS.get(parts.scheme, '')}"
-    return f"{parts.scheme}://{host.removesuffix(default)}{parts.path.rstrip('/')}"
+    return f"{uri} at {normalized(store.endpoint)}" if store.endpoint else uri
 
 
 def owner_reference(study: str, uid: str) -> Object:

@@ -1,5 +1,6 @@
 """Fields of pods, as core/v1 has them, from fields of a Study's `podTemplate` and its references to secrets."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from xstilts.api.access import SecretRef
@@ -8,18 +9,14 @@ from xstilts.api.pods import EnvironmentVariable, Toleration, Volume
 Object = dict[str, Any]
 """A Kubernetes object, or a part of one, as JSON."""
 
-STORE_KEYS = {"AWS_ACCESS_KEY_ID": False, "AWS_SECRET_ACCESS_KEY": False, "AWS_SESSION_TOKEN": True}
-"""Variables of the store's Secret, and whether a Secret without it will do."""
-TRACKING_KEYS = dict.fromkeys(("MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD", "MLFLOW_TRACKING_TOKEN"), True)
 
-
-def secret_variables(ref: SecretRef | None, keys: dict[str, bool]) -> list[Object]:
-    """Credentials as single variables, for objects that take no whole Secret."""
+def secret_variables(ref: SecretRef | None, keys: Mapping[str, bool]) -> list[Object]:
+    """Keys of a Secret as variables of the same names; `keys` says which the Secret has to have."""
     if ref is None:
         return []
     return [
-        {"name": key, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": key, "optional": optional}}}
-        for key, optional in keys.items()
+        {"name": key, "valueFrom": {"secretKeyRef": {"name": ref.name, "key": key, "optional": not required}}}
+        for key, required in keys.items()
     ]
 
 

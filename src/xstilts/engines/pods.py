@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xstilts.api import names
-from xstilts.api.access import SecretRef
+from xstilts.api.access import CA_KEY, STORE_KEYS, TRACKING_KEYS
 from xstilts.api.study import StageResources, Study
 from xstilts.core.errors import UserError
 from xstilts.core.keys import canonical_json
 from xstilts.core.plan import PlannedStage
 from xstilts.core.results import Publication
 from xstilts.engines import pod_fields
-from xstilts.engines.pod_fields import Object
+from xstilts.engines.pod_fields import Object, secret_variables
 from xstilts.stages.runner import POD_VARIABLE, WORDS_VARIABLE
 
 CONTAINER = "stage"
@@ -105,16 +105,15 @@ class StagePod:
             {"name": POD_VARIABLE, "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
             {"name": WORDS_VARIABLE, "value": TERMINATION_MESSAGE},
         ]
-        if self.study.spec.store.ca_secret_ref:
-            own.append({"name": "AWS_CA_BUNDLE", "value": f"{_CA_FOLDER}/ca.crt"})
+        store, tracking = self.study.spec.store, self.study.spec.tracking
+        if store.ca_secret_ref:
+            own.append({"name": "AWS_CA_BUNDLE", "value": f"{_CA_FOLDER}/{CA_KEY}"})
+        if store.secret_ref:  # its keys are the whole identity: no file adds to it, nor has anything run to find one
+            own += [{"name": name, "value": "/dev/null"} for name in ("AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE")]
+        own += secret_variables(store.secret_ref, STORE_KEYS)
+        own += secret_variables(tracking.secret_ref, TRACKING_KEYS)
         given = [pod_fields.variable(each) for each in self.study.spec.pod_template.env]
         return list({variable["name"]: variable for variable in [*own, *given]}.values())
-
-    @property
-    def secrets(self) -> list[SecretRef]:
-        """Secrets whose keys are variables of the process."""
-        refs = (self.study.spec.store.secret_ref, self.study.spec.tracking.secret_ref)
-        return [ref for ref in dict.fromkeys(refs) if ref]
 
     # ---- volumes
 
@@ -126,7 +125,7 @@ class StagePod:
         if self._shm is not None:
             own.append({"name": _SHM, "emptyDir": self._shm})
         if ref := self.study.spec.store.ca_secret_ref:
-            items = [{"key": "ca.crt", "path": "ca.crt"}]
+            items = [{"key": CA_KEY, "path": CA_KEY}]
             own.append({"name": _CA, "secret": {"secretName": ref.name, "items": items}})
         return [*own, *(pod_fields.volume(volume) for volume in self.study.spec.pod_template.volumes)]
 
@@ -209,7 +208,6 @@ def pod_template(pod: StagePod) -> Object:
         "command": ["python", *launcher, *module[:3]],
         "args": module[3:],
         "env": pod.env,
-        "envFrom": [{"secretRef": {"name": ref.name, "optional": False}} for ref in pod.secrets],
         "resources": pod.resources,
         "volumeMounts": pod.mounts,
         "securityContext": pod.container_security_context,

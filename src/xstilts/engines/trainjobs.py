@@ -1,10 +1,10 @@
 """A stage on several nodes: a TrainJob of Kubeflow Trainer 2.3, which starts torchrun's parts and lets them meet.
 
 Trainer takes the pod from a runtime of the cluster and lets a TrainJob patch some of its fields: not its priority
-class, its restart policy or whole Secrets. Retries of pods are the runtime's.
+class or its restart policy. Retries of pods are the runtime's.
 """
 
-from xstilts.engines.pod_fields import STORE_KEYS, TRACKING_KEYS, Object, secret_variables
+from xstilts.engines.pod_fields import Object
 from xstilts.engines.pods import GRACE_SECONDS, StagePod
 
 API_VERSION = "trainer.kubeflow.org/v1alpha1"
@@ -26,7 +26,7 @@ def train_job_spec(pod: StagePod) -> Object:
             "numNodes": pod.asked.nodes,
             "numProcPerNode": pod.asked.processes_per_node,
             "resourcesPerNode": pod.resources,
-            "env": _env(pod),
+            "env": pod.env,
         },
         "runtimePatches": [
             {
@@ -37,14 +37,6 @@ def train_job_spec(pod: StagePod) -> Object:
             }
         ],
     }
-
-
-def _env(pod: StagePod) -> list[Object]:
-    """The Study's own variables come last and win; each name is there once."""
-    spec = pod.study.spec
-    secrets = secret_variables(spec.store.secret_ref, STORE_KEYS)
-    secrets += secret_variables(spec.tracking.secret_ref, TRACKING_KEYS)
-    return list({variable["name"]: variable for variable in [*secrets, *pod.env]}.values())
 
 
 def _job_patch(pod: StagePod) -> Object:

@@ -24,6 +24,7 @@ from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
+from xstilts.api.addresses import checked
 from xstilts.core.errors import StorageUnavailable, UserError
 from xstilts.store.port import PARALLEL_FILES, NotFound, ObjectInfo, PreconditionFailed, Unfinished, check_key
 from xstilts.store.s3_errors import Conflict, translated
@@ -38,6 +39,8 @@ PARALLEL_PARTS = 4
 """Parts of one file in flight; with PART_BYTES it bounds the memory that a download takes."""
 MAX_ATTEMPTS = 8
 """Tries of a request before it counts as unavailable, about half a minute; AWS_MAX_ATTEMPTS overrides it."""
+READ_SECONDS = 60.0
+"""Silence of the server after which a try has failed; XSTILTS_READ_SECONDS overrides it."""
 
 
 class S3Store:
@@ -206,14 +209,16 @@ class S3Store:
 
 
 def _client(*, endpoint: str | None, region: str | None, path_style: bool | None, ca_bundle: Path | None) -> "S3Client":
-    if endpoint and "@" in endpoint:
-        raise UserError("the store's endpoint holds credentials: give them in the environment instead")
+    try:
+        checked(endpoint or "")
+    except ValueError as error:
+        raise UserError(f"the store's endpoint {error}") from error
     if ca_bundle and not ca_bundle.is_file():
         raise UserError(f"the store's CA bundle {ca_bundle} is no file")
     config = Config(
         retries={"mode": "standard", "total_max_attempts": _max_attempts()},
         connect_timeout=10,
-        read_timeout=60,
+        read_timeout=float(os.environ.get("XSTILTS_READ_SECONDS", READ_SECONDS)),
         max_pool_connections=PARALLEL_FILES * PARALLEL_PARTS,
         tcp_keepalive=True,
         s3=None if path_style is None else {"addressing_style": "path" if path_style else "virtual"},

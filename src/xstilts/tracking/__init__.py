@@ -1,6 +1,7 @@
 """Everything that a study makes is found in MLflow: runs, data sets, checkpoints, registered versions, scores."""
 
 import importlib
+from collections.abc import Callable
 
 from xstilts.tracking.memory import MemoryTracker
 from xstilts.tracking.mlflow_tracker import MlflowTracker
@@ -53,9 +54,11 @@ def preload() -> None:
         importlib.import_module(module)
 
 
-def open_tracker(uri: str, *, experiment: str) -> Tracker:
+def open_tracker(uri: str, *, experiment: str, takes_artifacts: Callable[[str], bool] | None = None) -> Tracker:
     """The tracker at `sqlite:///path` or `http(s)://host[:port]`; nothing is connected or imported yet.
 
+    `takes_artifacts` says whether this process's own identity may write to a place that the server names for
+    artifacts, such as `s3://…`; what goes through the server is never asked for. Without it any place will do.
     Raises `UserError` for any other address.
     """
-    return MlflowTracker(uri, experiment=experiment)
+    return MlflowTracker(uri, experiment=experiment, takes_artifacts=takes_artifacts)

@@ -11,14 +11,15 @@ import contextlib
 import fcntl
 import logging
 import os
-import re
 import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import unquote
 
+from xstilts.api import addresses
+from xstilts.api.addresses import NO_CREDENTIALS, checked, normalized
 from xstilts.core.errors import TrackingError, TrackingUnavailable, UserError, XstiltsError
 
 T = TypeVar("T")
@@ -28,7 +29,6 @@ PASSES = 6
 MESSAGE_LENGTH = 300
 
 _SQLITE = "sqlite:///"
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _REFUSALS = frozenset(
     {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"}
 )
@@ -39,7 +39,7 @@ _TEMPORARY = frozenset(
 
 
 def identity_of(uri: str) -> str:
-    """The address without credentials, in one spelling: `sqlite:////absolute/path` or `http(s)://host[:port][/path]`.
+    """The address in one spelling: `sqlite:////absolute/path` or `http(s)://host[:port][/path]`, without credentials.
 
     Directories of files are refused because MLflow has stopped developing that backend, and other databases
     because their passwords would travel with every stage: a server in front of them serves better.
@@ -47,23 +47,17 @@ def identity_of(uri: str) -> str:
     if uri.startswith(_SQLITE) and len(uri) > len(_SQLITE):
         return _SQLITE + str(Path(unquote(uri.removeprefix(_SQLITE))).expanduser().resolve())
     try:
-        parts = urlsplit(uri)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        host, port = None, None
-    if not host or parts.scheme not in _DEFAULT_PORTS:
+        return normalized(checked(uri))
+    except ValueError as error:
         raise UserError(
             f"tracking.uri {redacted(uri)!r} is not supported: write sqlite:///path/to/mlflow.db for a file, "
-            "or http://host:port or https://host:port for an MLflow server"
-        )
-    netloc = f"[{host}]" if ":" in host else host
-    suffix = f":{port}" if port and port != _DEFAULT_PORTS[parts.scheme] else ""
-    return f"{parts.scheme}://{netloc}{suffix}{parts.path.rstrip('/')}"
+            f"or http://host:port or https://host:port for an MLflow server, {NO_CREDENTIALS}"
+        ) from error
 
 
 def redacted(text: str) -> str:
     """The text without `user:password@` in its addresses, cut to a length that fits a status."""
-    return re.sub(r"://[^/\s@]*@", "://", text)[:MESSAGE_LENGTH]
+    return addresses.redacted(text)[:MESSAGE_LENGTH]
 
 
 class Calls:

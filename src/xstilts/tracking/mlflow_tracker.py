@@ -9,13 +9,13 @@ a study's and its trials' runs in the tracker's own experiment.
 
 import hashlib
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from xstilts.core.errors import TrackingError, TrackingUnavailable
 from xstilts.tracking import leftovers, registry, runs
-from xstilts.tracking.connection import Calls, Connection
+from xstilts.tracking.connection import Calls, Connection, redacted
 from xstilts.tracking.port import StagePublished
 from xstilts.tracking.records import (
     CheckpointRef,
@@ -39,12 +39,16 @@ _STATUS: Mapping[TrialState, str] = {
 }
 
 
+_PROXIED = ("mlflow-artifacts:", "http:", "https:")
+
+
 class MlflowTracker:
     """Publishes to one experiment of an MLflow server, or of a SQLite file."""
 
-    def __init__(self, uri: str, *, experiment: str) -> None:
+    def __init__(self, uri: str, *, experiment: str, takes_artifacts: Callable[[str], bool] | None = None) -> None:
         self._connection = Connection(uri)
         self._experiment_name = experiment
+        self._takes_artifacts = takes_artifacts
 
     @property
     def identity(self) -> str:
@@ -138,10 +142,21 @@ class MlflowTracker:
         runs.log_params(calls, run, record.params)
         runs.update_metrics(calls, run, record.metrics)
         if run.data.tags.get("xstilts.artifacts", "") != artifacts_digest:
+            self._check_place(run.info.artifact_uri)
             _upload(calls, run, record.artifacts)
         runs.set_tags(calls, run, {**record.tags, "xstilts.artifacts": artifacts_digest})
         runs.set_status(calls, run, _STATUS[record.state])
         return str(run.info.run_id)
+
+    def _check_place(self, uri: str) -> None:
+        """A server, and whoever makes experiments on it, would else have us write anywhere with our own identity."""
+        proxied = uri.startswith(_PROXIED)
+        if self._takes_artifacts and not proxied and not self._takes_artifacts(uri):
+            raise TrackingError(
+                f"MLflow at {self.identity} keeps artifacts of experiment {self._experiment_name!r} in "
+                f"{redacted(uri)}, where this process may not write with its own identity; start the server with "
+                "--serve-artifacts"
+            )
 
     def _experiment(self, calls: Calls) -> str:
         database = self._connection.database
