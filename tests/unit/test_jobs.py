@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from job_studies import EVERYTHING, IMAGE, NODES, SECRETS, UID, job, made_of, stage_of, study
-from xstilts.api.access import StoreSpec
+from xstilts.api.access import STORE_KEYS, TRACKING_KEYS, StoreSpec
 from xstilts.api.study import StageKind
 from xstilts.core.attempts import Cause, cause_of
 from xstilts.core.configs import CONFIGS
@@ -166,10 +166,19 @@ def test_stages_of_another_kind_get_no_resources_of_training():
     assert container(job("evaluation", **EVERYTHING))["resources"] == {"requests": {"cpu": "250m"}}
 
 
-def test_one_secret_for_store_and_tracking_is_named_once():
-    both = {"store": {"uri": "s3://b", "secretRef": {"name": "x"}}}
-    both |= {"tracking": {"uri": "http://m", "secretRef": {"name": "x"}}}
-    assert container(job(**both))["envFrom"] == [{"secretRef": {"name": "x", "optional": False}}]
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_of_secrets_only_documented_keys_become_variables(nodes):
+    spec = SECRETS | {"resources": {"intermediate-training": {"nodes": nodes}}}
+    made = job(**spec)
+    variables = made["spec"]["trainer"]["env"] if nodes > 1 else container(made)["env"]
+    keys = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in variables if "valueFrom" in each}
+    assert {name for name, ref in keys.items() if ref["name"] == "s3"} == set(STORE_KEYS)
+    assert {name for name, ref in keys.items() if ref["name"] == "mlflow"} == set(TRACKING_KEYS)
+    assert {name for name, ref in keys.items() if not ref["optional"]} == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
+    assert all(ref["key"] == name for name, ref in keys.items())
+    plain = {each["name"]: each["value"] for each in variables if "value" in each}
+    assert plain["AWS_CONFIG_FILE"] == plain["AWS_SHARED_CREDENTIALS_FILE"] == "/dev/null"
+    assert "envFrom" not in str(made)
 
 
 def test_only_tmp_and_mounted_volumes_can_be_written_to():

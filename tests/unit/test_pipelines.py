@@ -15,7 +15,9 @@ from kfp.kubernetes.kubernetes_executor_config_pb2 import KubernetesExecutorConf
 from kfp.pipeline_spec.pipeline_spec_pb2 import PipelineSpec, PlatformSpec
 
 from kfp_ir.interpreter import Execution, Interpreter
+from pipelines import pods
 from pipelines.compile import COMPONENTS, ROOT, differences, generated, main
+from xstilts.api.access import STORE_KEYS, TRACKING_KEYS
 from xstilts.api.study import BASELINE, StageKind, Study
 from xstilts.api.trial import Point
 from xstilts.core.errors import UserError
@@ -277,6 +279,11 @@ def test_limits_are_those_that_a_stage_asks_for():
     limits = {execution.path.split("/")[-1]: execution.limits for execution in execute(arguments(resources=resources))}
     assert limits["target-training"] == {"cpu": "8", "memory": "64Gi", "amd.com/gpu": "2"}
     assert limits["data-scaling"] == {"cpu": "8", "memory": "64Gi"}
+
+
+def test_secrets_give_pipelines_the_variables_that_they_give_jobs():
+    assert tuple(STORE_KEYS) == pods.STORE_KEYS
+    assert tuple(TRACKING_KEYS) == pods.TRACKING_KEYS
 
 
 def test_secrets_named_by_the_study_become_environment():

@@ -14,7 +14,7 @@ HTTP = r"^https?://[^/?#@\s\\]+(/[^?#@\s\\]*)?$"
 """`http(s)://host[:port][/path]`. No `@` anywhere: a password may hold a slash."""
 S3 = r"^s3://[^/?#@:\s\\]+(/[^?#\s]*)?$"
 """`s3://bucket[/prefix]`."""
-NO_CREDENTIALS = "without user, password, query or fragment: credentials belong into a Secret, or the environment"
+NO_CREDENTIALS = "without user, password, query or fragment: credentials belong in a Secret or in the environment"
 _PATHS = {"sqlite", "file"}
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
