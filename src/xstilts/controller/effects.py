@@ -24,7 +24,8 @@ from xstilts.controller import actions as asked
 from xstilts.controller import metrics
 from xstilts.controller.actions import Action
 from xstilts.controller.clock import LONGEST_WAIT, seconds_of, timestamp
-from xstilts.controller.desk import Desk, SecretError
+from xstilts.controller.credentials import SecretError
+from xstilts.controller.desk import Desk
 from xstilts.controller.events import Event
 from xstilts.controller.objects import Key
 from xstilts.controller.state import State
