@@ -171,7 +171,8 @@ def test_of_secrets_only_documented_keys_become_variables(nodes):
     spec = SECRETS | {"resources": {"intermediate-training": {"nodes": nodes}}}
     made = job(**spec)
     variables = made["spec"]["trainer"]["env"] if nodes > 1 else container(made)["env"]
-    keys = {each["name"]: each["valueFrom"]["secretKeyRef"] for each in variables if "valueFrom" in each}
+    sources = {each["name"]: each.get("valueFrom", {}) for each in variables}
+    keys = {name: source["secretKeyRef"] for name, source in sources.items() if "secretKeyRef" in source}
     assert {name for name, ref in keys.items() if ref["name"] == "s3"} == set(STORE_KEYS)
     assert {name for name, ref in keys.items() if ref["name"] == "mlflow"} == set(TRACKING_KEYS)
     assert {name for name, ref in keys.items() if not ref["optional"]} == {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"}
