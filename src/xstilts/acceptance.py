@@ -25,7 +25,7 @@ from xstilts.stages import VERSIONS
 from xstilts.stages.publication import receipt_key
 from xstilts.store import artifacts, documents, evictions, studies
 from xstilts.store.datasets import load_dataset
-from xstilts.store.models import resolve_model
+from xstilts.store.models import check_folder, local_folder, resolve_model
 from xstilts.store.open import open_store
 from xstilts.store.port import ObjectStore
 from xstilts.tasks import registry
@@ -57,14 +57,21 @@ def provisional_world(study: Study, store: ObjectStore | None) -> World:
     """Like `resolve_world`, but writes nothing: data sets that are missing count with their published rows.
 
     Keys of a plan made in it hold only for the data that are there. Without a store nothing is read either, and where
-    no number of rows is published no size is too large.
+    no number of rows is published no size is too large. A model in a directory of this machine is checked.
     """
+    check_model(study)
     stored = dict(_stored(study, store)) if store else {}
     names = {need.source.dataset for need in _needs(study)} - stored.keys()
     unknown = 0 if store else MANY_ROWS
     datasets = stored | {name: _as_published(name, study, unknown) for name in names}
     model = digest(study.spec.model.document())
     return World(tasks=_specs(), datasets=datasets, model_digest=model, versions=VERSIONS)
+
+
+def check_model(study: Study) -> None:
+    """Raises UserError for a model in a directory of this machine that no stage could load; others are judged later."""
+    if (uri := study.spec.model.uri) and (folder := local_folder(uri)):
+        check_folder(folder, name=f"model.uri {uri!r}")
 
 
 def accept(

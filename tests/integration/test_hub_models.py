@@ -9,14 +9,12 @@ import pytest
 
 from cluster.http_servers import serving
 from cluster.hub import Hub, Repository
+from encoders import ENCODER, config
 from xstilts.store import artifacts, open_store
 
 NAME = "some/encoder"
 COMMIT = "c" * 40
-FILES = {
-    "config.json": b"{}",
-    "model.safetensors": b"weights",
-    "tokenizer.json": b"{}",
+FILES = {name: ENCODER[name] for name in ("config.json", "model.safetensors", "tokenizer.json")} | {
     "pytorch_model.bin": b"the same weights again",
     "onnx/model.onnx": b"and again",
 }
@@ -59,6 +57,14 @@ def test_an_encoder_comes_from_the_hub_by_commit_and_without_other_files(hub: Hu
         name: FILES[name] for name in ("config.json", "model.safetensors", "tokenizer.json")
     }
     assert hub.downloaded == {"config.json", "model.safetensors", "tokenizer.json"}
+
+
+def test_an_encoder_of_another_architecture_is_refused_before_its_weights_are_fetched(tmp_path: Path) -> None:
+    files = FILES | {"config.json": config(model_type="bert")}
+    with serving(Hub(Repository("models", NAME, {COMMIT: files}, {"main": COMMIT}))) as hub:
+        answer = resolve(hub, tmp_path, NAME)
+        assert answer.startswith("UserError model.name 'some/encoder': config.json: model_type 'bert' is not supported")
+        assert hub.downloaded == {"config.json"}
 
 
 @pytest.mark.parametrize(

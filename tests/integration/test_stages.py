@@ -12,12 +12,13 @@ from typing import Any
 
 import pytest
 
+from encoders import BROKEN, ENCODER, write
 from studies import TinyStudy, accept_in, start_stage
 from xstilts import acceptance
 from xstilts.core.catalogue import ENGLISH
 from xstilts.core.configs import CONFIGS
 from xstilts.core.errors import ExitCode, IntegrityError, LeaseHeld, Preempted, TrackingUnavailable, ZeroShotError
-from xstilts.core.manifests import DatasetManifest
+from xstilts.core.manifests import ArtifactManifest, DatasetManifest
 from xstilts.core.plan import PlannedStage
 from xstilts.core.results import EvaluationFacts, ScalingFacts, TrainingFacts
 from xstilts.stages.__main__ import main
@@ -290,6 +291,38 @@ def test_a_missing_input_is_told_by_name(tiny_study: TinyStudy) -> None:
     stage = first(tiny_study, "evaluation")
     with pytest.raises(IntegrityError, match="stages/target-training/"):
         runner_of(tiny_study, MemoryTracker()).run(request_of(tiny_study, stage))
+
+
+@pytest.mark.parametrize("role", ["evaluation", "target-training"])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "weights are a git-lfs pointer",
+        "a pickle with foreign objects",
+        "pickled weights are empty",
+        "a tokenizer that is not JSON",
+        "another architecture",
+        "pieces alone as tokenizer",
+        "a shard that is missing",
+        "safetensors that are cut off",
+    ],
+)
+def test_an_encoder_that_cannot_be_loaded_is_told_as_wrong_input(tiny_study: TinyStudy, kind: str, role: str) -> None:
+    """One that an earlier version stored without a look at it: trying again would not help."""
+    broken, _ = BROKEN[kind]
+    whole = {file.name: file.read_bytes() for file in (tiny_study.workdir / "model").iterdir() if file.name in broken}
+    files = whole | {name: content for name, content in broken.items() if content != ENCODER.get(name)}
+    folder = write(tiny_study.workdir / "broken", files)
+    artifacts.publish(tiny_study.store, "models/broken", folder, ArtifactManifest(kind="model", key="broken"))
+    stage = next(
+        stage for stage in tiny_study.plan.stages.values()
+        if stage.kind == role and stage.inputs["encoder"].startswith("models/")
+    )  # fmt: skip
+    request = replace(request_of(tiny_study, stage), inputs={"encoder": "models/broken"})
+    outcome = runner_of(tiny_study, MemoryTracker()).attempt(request)
+    assert (outcome.exit_code, outcome.reason) == (ExitCode.INVALID_INPUT, "UserError"), outcome.message
+    assert "models/broken" in outcome.message
+    assert str(tiny_study.workdir) not in outcome.message, "scratch is gone when this is read"
 
 
 def test_the_outcome_tells_how_an_attempt_ended(tiny_study: TinyStudy) -> None:

@@ -1,6 +1,8 @@
 """Every hand-over of an encoder accounts for every weight, and what we write is what the hub's tools read."""
 
 import json
+import shutil
+from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,8 +12,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import AutoModel, AutoTokenizer
 
+from encoders import BROKEN, ENCODER, config, write
 from training_rows import tiny_encoder
 from xstilts.core.errors import CoverageError, UserError
+from xstilts.store import models
 from xstilts.training import init_model, load_encoder
 from xstilts.training.tokenizer import Tokenizer
 
@@ -133,6 +137,73 @@ class TestRefusals:
         (tmp_path / "model.safetensors").write_bytes((original / "model.safetensors").read_bytes()[:999])
         with pytest.raises(UserError, match="cannot be read"):
             load_encoder(tmp_path)
+
+    @pytest.mark.parametrize("kind", [*BROKEN, "tensors below a key", "tensors beside numbers"])
+    def test_whatever_is_wrong_is_an_error_of_ours(self, tmp_path: Path, kind: str) -> None:
+        """Also where nobody judged the files before: whoever made a store may have been an earlier version."""
+        if kind in BROKEN:
+            write(tmp_path, BROKEN[kind][0])
+        else:
+            write(tmp_path, {"config.json": ENCODER["config.json"], "tokenizer.json": ENCODER["tokenizer.json"]})
+            tensors = {"w": torch.zeros(1)}
+            torch.save(
+                {"model": tensors} if "below" in kind else tensors | {"epoch": 1}, tmp_path / "pytorch_model.bin"
+            )
+        with pytest.raises((UserError, CoverageError)) as caught:
+            (Tokenizer.load(tmp_path), load_encoder(tmp_path))
+        assert "weights_only" not in str(caught.value)
+        assert "PyTorch" not in str(caught.value)
+
+    def test_code_of_a_folder_is_never_run_and_nobody_is_asked(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked at the terminal"))
+        own = {"AutoConfig": "mine.Config", "AutoModel": "mine.Model"}
+        write(tmp_path, {"mine.py": f"open({str(tmp_path / 'ran')!r}, 'w')".encode()})
+        for model_type in ("mine", None):
+            write(tmp_path, {"config.json": config(model_type=model_type, auto_map=own)})
+            with pytest.raises(UserError, match=r"own code \('auto_map'\) is never run"):
+                load_encoder(tmp_path)
+        assert not (tmp_path / "ran").exists()
+
+    def test_a_known_architecture_with_code_beside_it_is_built_from_ours(
+        self, original: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("builtins.input", lambda *_: pytest.fail("asked at the terminal"))
+        shutil.copytree(original, tmp_path / "model")
+        described = json.loads((original / "config.json").read_text())
+        described["auto_map"] = {"AutoConfig": "mine.Config", "AutoModel": "mine.Model"}
+        (tmp_path / "model" / "config.json").write_text(json.dumps(described))
+        (tmp_path / "model" / "mine.py").write_text("raise RuntimeError('it ran')")
+        encoder, _ = load_encoder(tmp_path / "model")
+        assert same_weights(encoder, original)
+        assert "auto_map" not in encoder.config.to_json_string(use_diff=False), "what we save names no code"
+
+
+class TestJudgedWithoutTorch:
+    """What torch, safetensors and transformers write is what a store takes."""
+
+    def test_a_folder_of_ours(self, original: Path) -> None:
+        assert "model.safetensors" in models.check_folder(original)
+
+    @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
+    def test_pickled_tensors(self, original: Path, tmp_path: Path, zipped: bool) -> None:
+        weights = load_file(original / "model.safetensors")
+        some = {"half": torch.zeros(1).half(), "bf16": torch.zeros(1).bfloat16(), "int": torch.zeros(1).long()}
+        parameters = {"parameter": torch.nn.Parameter(torch.zeros(1)), "size": torch.Size([1]), "type": torch.float32}
+        for name in ("config.json", "tokenizer.json"):
+            (tmp_path / name).write_bytes((original / name).read_bytes())
+        content = OrderedDict(weights | some | parameters)
+        torch.save(content, tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+        assert "pytorch_model.bin" in models.check_folder(tmp_path)
+
+    @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
+    def test_a_pickled_module_is_refused(self, original: Path, tmp_path: Path, zipped: bool) -> None:
+        for name in ("config.json", "tokenizer.json"):
+            (tmp_path / name).write_bytes((original / name).read_bytes())
+        torch.save(torch.nn.Linear(1, 1), tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
+        with pytest.raises(UserError, match=r"other than tensors \(.*torch\.nn\.modules\.linear\.Linear"):
+            models.check_folder(tmp_path)
 
 
 class TestInitialization:

@@ -1,20 +1,19 @@
 """Encoders: by content, once, without what does not belong to them."""
 
+import os
+import re
 import subprocess
 import sys
+from collections import OrderedDict
 from pathlib import Path
 
 import pytest
 
+from encoders import BARE, BROKEN, ENCODER, SHAPES, SHARDED, archive, config, legacy, safetensors, tokenizer, write
 from xstilts.core.errors import StorageUnavailable, UserError
 from xstilts.store import ObjectStore, artifacts, models, open_store
+from xstilts.store.port import ObjectInfo
 
-ENCODER = {
-    "config.json": b"{}",
-    "model.safetensors": b"weights",
-    "sentencepiece.bpe.model": b"pieces",
-    "tokenizer_config.json": b"{}",
-}
 LEFTOVERS = {
     "pytorch_model.bin": b"the same weights",
     "optimizer.pt": b"moments",
@@ -30,15 +29,8 @@ def store() -> ObjectStore:
     return open_store("memory:")
 
 
-def make(folder: Path, files: dict[str, bytes]) -> Path:
-    for name, content in files.items():
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_bytes(content)
-    return folder
-
-
 def test_an_encoder_is_stored_without_leftovers(store: ObjectStore, tmp_path: Path) -> None:
-    model = models.put_model(store, make(tmp_path / "xlmr", ENCODER | LEFTOVERS))
+    model = models.put_model(store, write(tmp_path / "xlmr", ENCODER | LEFTOVERS))
     assert [file.path for file in model.files] == sorted(ENCODER)
     assert model.kind == "model"
     assert model.key == model.content_digest
@@ -47,50 +39,162 @@ def test_an_encoder_is_stored_without_leftovers(store: ObjectStore, tmp_path: Pa
 
 
 def test_the_same_encoder_is_stored_once(store: ObjectStore, tmp_path: Path) -> None:
-    first = models.put_model(store, make(tmp_path / "here", ENCODER))
+    first = models.put_model(store, write(tmp_path / "here", ENCODER))
     before = list(store.list(""))
-    assert models.put_model(store, make(tmp_path / "there", ENCODER | LEFTOVERS)) == first
+    assert models.put_model(store, write(tmp_path / "there", ENCODER | LEFTOVERS)) == first
     assert list(store.list("")) == before
 
 
-@pytest.mark.parametrize("name", sorted(ENCODER))
-def test_any_changed_file_makes_another_encoder(store: ObjectStore, tmp_path: Path, name: str) -> None:
-    first = models.put_model(store, make(tmp_path / "here", ENCODER))
-    other = models.put_model(store, make(tmp_path / "there", ENCODER | {name: b"changed"}))
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", config(layer_norm_eps=1e-5)),
+        ("model.safetensors", safetensors()[:-1] + b"1"),
+        ("tokenizer.json", tokenizer(byte_fallback=False)),
+        ("sentencepiece.bpe.model", b"others"),
+        ("tokenizer_config.json", b'{"model_max_length": 512}'),
+    ],
+)
+def test_any_changed_file_makes_another_encoder(store: ObjectStore, tmp_path: Path, name: str, content: bytes) -> None:
+    first = models.put_model(store, write(tmp_path / "here", ENCODER))
+    other = models.put_model(store, write(tmp_path / "there", ENCODER | {name: content}))
     assert other.key != first.key
 
 
-def test_pickled_weights_are_taken_where_there_are_no_others(store: ObjectStore, tmp_path: Path) -> None:
-    files = {name: content for name, content in ENCODER.items() if name != "model.safetensors"}
-    model = models.put_model(store, make(tmp_path, files | {"pytorch_model.bin": b"weights"}))
+@pytest.mark.parametrize(
+    "content",
+    [archive({"w": 1}), legacy(0x1950A86A20F9469CFC6C, 1001, {}, OrderedDict(w=1), []) + bytes(99)],
+    ids=["archive", "legacy"],
+)
+def test_pickled_weights_are_taken_where_there_are_no_others(
+    store: ObjectStore, tmp_path: Path, content: bytes
+) -> None:
+    model = models.put_model(store, write(tmp_path, BARE | {"pytorch_model.bin": content}))
     assert "pytorch_model.bin" in [file.path for file in model.files]
 
 
 def test_sharded_weights_come_with_their_index(store: ObjectStore, tmp_path: Path) -> None:
-    shards = {"model-00001-of-00001.safetensors": b"w", "model.safetensors.index.json": b"{}"}
-    files = {name: content for name, content in ENCODER.items() if name != "model.safetensors"}
-    model = models.put_model(store, make(tmp_path, files | shards))
-    assert shards.keys() <= {file.path for file in model.files}
+    model = models.put_model(store, write(tmp_path, SHARDED | {"model.fp16.safetensors": b"in another precision"}))
+    assert [file.path for file in model.files] == sorted(SHARDED)
 
 
-@pytest.mark.parametrize(
-    ("left_out", "complaint"),
-    [
-        ("config.json", r"has no config\.json; it holds model"),
-        ("model.safetensors", "has no weights"),
-        ("sentencepiece.bpe.model", "has no tokenizer"),
-    ],
-)
-def test_a_folder_that_lacks_a_part_is_refused(
-    store: ObjectStore, tmp_path: Path, left_out: str, complaint: str
+def test_weights_of_a_model_with_a_head_are_taken(store: ObjectStore, tmp_path: Path) -> None:
+    shapes = {f"roberta.{name}": shape for name, shape in SHAPES.items()} | {"lm_head.bias": (6,)}
+    assert models.put_model(store, write(tmp_path, ENCODER | {"model.safetensors": safetensors(shapes)}))
+
+
+def test_a_published_tokenizer_without_the_name_of_its_kind_is_taken(store: ObjectStore, tmp_path: Path) -> None:
+    assert models.put_model(store, write(tmp_path, ENCODER | {"tokenizer.json": tokenizer(type=None)}))
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_what_no_stage_could_load_is_refused_by_the_name_that_was_written(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
-    folder = make(tmp_path, {name: content for name, content in ENCODER.items() if name != left_out})
-    with pytest.raises(UserError, match=complaint):
-        models.put_model(store, folder)
+    files, complaint = BROKEN[kind]
+    write(tmp_path / "xlmr", files)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=rf"^model\.uri 'xlmr': .*{complaint}"):
+        models.resolve_model(store, uri="xlmr")
+    assert not list(store.list(""))
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_the_same_is_refused_from_another_store(store: ObjectStore, kind: str) -> None:
+    other = open_store("memory:")
+    files, complaint = BROKEN[kind]
+    for name, content in files.items():
+        other.put(name, content)
+    with pytest.raises(UserError, match=rf"^model\.uri 's3://elsewhere/xlmr': .*{complaint}"):
+        models.resolve_model(store, uri="s3://elsewhere/xlmr", open_source=lambda _: other)
+    assert not list(store.list(""))
+
+
+def test_weights_are_not_fetched_where_the_config_is_refused(store: ObjectStore) -> None:
+    other = open_store("memory:")
+    for name, content in (ENCODER | {"config.json": config(model_type="bert")}).items():
+        if name != "model.safetensors":
+            other.put(name, content)
+
+    class Listed:
+        """A store whose weights can't be read."""
+
+        uri = "s3://elsewhere"
+        download = other.download
+
+        def list(self, prefix: str):
+            return iter([*other.list(prefix), ObjectInfo("model.safetensors", 1 << 40, 0.0)])
+
+    with pytest.raises(UserError, match="'bert' is not supported"):
+        models.resolve_model(store, uri="s3://elsewhere", open_source=lambda _: Listed())
+
+
+class TestLinks:
+    @pytest.mark.parametrize("name", [*ENCODER, "special_tokens_map.json"])
+    def test_links_to_elsewhere_are_not_followed(self, store: ObjectStore, tmp_path: Path, name: str) -> None:
+        folder, secret = write(tmp_path / "xlmr", ENCODER), tmp_path / "secret"
+        secret.write_bytes(ENCODER.get(name, b"{}"))
+        (folder / name).unlink(missing_ok=True)
+        (folder / name).symlink_to(secret)
+        with pytest.raises(UserError, match=rf"{re.escape(name)} is a link to {secret}, outside of the folder"):
+            models.put_model(store, folder)
+        assert not list(store.list(""))
+
+    def test_links_by_way_of_the_folder_are_not_followed(self, store: ObjectStore, tmp_path: Path) -> None:
+        folder = write(tmp_path / "xlmr", ENCODER)
+        (tmp_path / "secret").write_bytes(b"{}")
+        (folder / "step").symlink_to("../secret")
+        (folder / "special_tokens_map.json").symlink_to("step")
+        with pytest.raises(UserError, match="outside of the folder"):
+            models.put_model(store, folder)
+
+    def test_links_in_a_circle_and_to_nothing_are_named(self, store: ObjectStore, tmp_path: Path) -> None:
+        folder = write(tmp_path / "xlmr", ENCODER)
+        (folder / "added_tokens.json").symlink_to("added_tokens.json")
+        with pytest.raises(UserError, match=r"added_tokens\.json cannot be read: Symlink loop"):
+            models.put_model(store, folder)
+        (folder / "added_tokens.json").unlink()
+        (folder / "added_tokens.json").symlink_to("gone.json")
+        with pytest.raises(UserError, match=r"added_tokens\.json is a link to nothing"):
+            models.put_model(store, folder)
+
+    def test_pipes_are_not_read(self, store: ObjectStore, tmp_path: Path) -> None:
+        folder = write(tmp_path / "xlmr", ENCODER)
+        os.mkfifo(folder / "special_tokens_map.json")
+        with pytest.raises(UserError, match=r"special_tokens_map\.json is no regular file"):
+            models.put_model(store, folder)
+
+    def test_the_folder_itself_and_files_within_it_may_be_links(self, store: ObjectStore, tmp_path: Path) -> None:
+        whole = models.put_model(store, write(tmp_path / "whole", ENCODER))
+        linked = write(tmp_path / "linked", BARE | {"step-9.safetensors": ENCODER["model.safetensors"]})
+        (linked / "model.safetensors").symlink_to("step-9.safetensors")
+        (tmp_path / "latest").symlink_to("linked")
+        assert models.put_model(store, tmp_path / "latest").key == whole.key
+
+    def cached(self, folder: Path, files: dict[str, bytes]) -> Path:
+        """A snapshot as the hub's client keeps it."""
+        snapshot = folder / "models--some--encoder" / "snapshots" / ("c" * 40)
+        snapshot.mkdir(parents=True)
+        for name, content in files.items():
+            write(folder / "models--some--encoder" / "blobs", {f"of-{name}": content})
+            (snapshot / name).symlink_to(f"../../blobs/of-{name}")
+        return snapshot
+
+    def test_a_snapshot_of_the_hubs_cache_is_taken(self, store: ObjectStore, tmp_path: Path) -> None:
+        whole = models.put_model(store, write(tmp_path / "whole", ENCODER))
+        assert models.put_model(store, self.cached(tmp_path, ENCODER)).key == whole.key
+
+    def test_a_snapshot_leads_into_its_own_cache_alone(self, store: ObjectStore, tmp_path: Path) -> None:
+        snapshot = self.cached(tmp_path, ENCODER)
+        blobs = snapshot.parent.parent / "blobs"
+        blobs.rename(tmp_path / "elsewhere")
+        blobs.symlink_to(tmp_path / "elsewhere")
+        with pytest.raises(UserError, match="outside of the folder"):
+            models.put_model(store, snapshot)
 
 
 def test_a_model_is_resolved_from_a_directory(store: ObjectStore, tmp_path: Path) -> None:
-    folder = make(tmp_path / "xlmr", ENCODER)
+    folder = write(tmp_path / "xlmr", ENCODER)
     model = models.resolve_model(store, uri=str(folder))
     assert models.resolve_model(store, uri=f"file:{folder}") == model
     assert model.provenance == {"source": "xlmr"}
@@ -108,7 +212,7 @@ def test_a_model_is_resolved_from_another_store(store: ObjectStore) -> None:
 def test_a_directory_that_is_not_there_is_said_so(store: ObjectStore, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="it holds no files"):
         models.resolve_model(store, uri=str(tmp_path / "nowhere"))
-    with pytest.raises(UserError, match="is no directory"):
+    with pytest.raises(UserError, match="is not a directory"):
         models.put_model(store, tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 
@@ -149,7 +253,7 @@ def test_without_the_hub_the_way_out_is_named(environment: dict[str, str], kind:
 
 
 def test_a_model_that_was_pushed_into_the_store_is_taken_as_it_is(store: ObjectStore, tmp_path: Path) -> None:
-    model = models.put_model(store, make(tmp_path, ENCODER))
+    model = models.put_model(store, write(tmp_path, ENCODER))
     assert models.resolve_model(store, uri=f"{store.uri}/models/{model.key}") == model
     with pytest.raises(UserError, match="models/0123 is not in the store"):
         models.resolve_model(store, uri=f"{store.uri}/models/0123")

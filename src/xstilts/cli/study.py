@@ -67,6 +67,7 @@ def validate(
     """Check a study's file; neither its store nor any server is contacted.
 
     Sizes are checked against the published numbers of rows; with --with-store against the data that the store holds.
+    A model in a directory is checked as it is when it is brought into the store.
     """
     study = load_study(file)
     store = acceptance.store_of(study.spec.store) if with_store else None

@@ -276,6 +276,9 @@ class StageRunner:
                 should_stop=lambda: bool(lease and lease.lost) or self.should_stop(),
                 checkpoint_seconds=self.checkpoint_seconds,
             )
+        except XstiltsError as error:  # what lies in scratch is gone when this is read: inputs have addresses
+            error.args = (str(error).replace(f"{scratch}/inputs/", "").replace(f"{scratch}/", ""),)
+            raise
         finally:
             shutil.rmtree(scratch, ignore_errors=True)
 

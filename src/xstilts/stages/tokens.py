@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from xstilts.api.training import TrainingSettings
 from xstilts.core.catalogue import TaskKind
-from xstilts.core.errors import IntegrityError
+from xstilts.core.encoders import TOKENIZER
+from xstilts.core.errors import IntegrityError, UserError
 from xstilts.core.keys import digest
 from xstilts.core.manifests import ArtifactManifest, SplitRef
 from xstilts.stages.bench import Bench
@@ -50,10 +51,12 @@ def tokens(
     from xstilts.training.tokenizer import Tokenizer
 
     lengths = Lengths(settings.max_length, settings.doc_stride)
+    if not (tokenizer / TOKENIZER).is_file():
+        raise UserError(f"{tokenizer} has no {TOKENIZER}; save the encoder's fast tokenizer into that folder")
     config = {
         "data": ref.document(),
         "task": f"{task.name}/{task.spec.version}" if task else None,
-        "tokenizer": hashlib.sha256((tokenizer / "tokenizer.json").read_bytes()).hexdigest(),
+        "tokenizer": hashlib.sha256((tokenizer / TOKENIZER).read_bytes()).hexdigest(),
         "maxLength": lengths.max_length,
         "docStride": lengths.doc_stride if task and task.kind is TaskKind.SPAN_EXTRACTION else None,
         "format": FORMAT,

@@ -1,7 +1,8 @@
 """Encoders that no stage made: imported once, named by their content, and from then on artifacts like any other.
 
 Only what an encoder in the hub's format consists of is taken: config, weights (safetensors where there are both
-forms) and tokenizer. Optimizers and logs of whoever trained it, and weights of other frameworks, stay out.
+forms) and tokenizer. Optimizers and logs of whoever trained it, and weights of other frameworks, stay out. What no
+stage could load is refused, before its weights are fetched where config, tokenizer or index show it.
 """
 
 import tempfile
@@ -9,43 +10,53 @@ from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from xstilts.core.encoders import (
+    CONFIG,
+    LAYOUTS,
+    TOKENIZER,
+    check_config,
+    check_shapes,
+    check_tokenizer,
+    layout_of,
+    naming,
+    parts_of,
+)
 from xstilts.core.errors import UserError
 from xstilts.core.keys import MODELS, model_address
 from xstilts.core.manifests import ArtifactManifest
 from xstilts.store import deletions
 from xstilts.store.artifacts import load_manifest, publish_manifest, put_blobs
+from xstilts.store.encoder_files import check_weights, checked_file, read_document
 from xstilts.store.hub import hub_errors
 from xstilts.store.open import open_store
 from xstilts.store.port import ObjectStore
 
-CONFIG = "config.json"
-SAFETENSORS = ("model*.safetensors", "model.safetensors.index.json")
-PICKLED = ("pytorch_model*.bin", "pytorch_model.bin.index.json")
-VOCABULARY = ("tokenizer.json", "*.model", "vocab.txt", "vocab.json")
-TOKENIZER = (*VOCABULARY, "merges.txt", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
+TOKENIZER_FILES = (
+    *("tokenizer.json", "*.model", "vocab.txt", "vocab.json", "merges.txt"),
+    *("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"),
+)
+"""What is kept of a tokenizer; `tokenizer.json` is the one that is read."""
 
 _ELSEWHERE = "pass a directory, or the s3:// URI of one, with the encoder in the hub's format instead"
 
 
-def put_model(store: ObjectStore, folder: Path, *, source: str | None = None) -> ArtifactManifest:
+def put_model(store: ObjectStore, folder: Path, *, source: str | None = None, name: str = "") -> ArtifactManifest:
     """Store the encoder in a folder of the hub's format at `models/<digest of its files>`.
 
     The second time nothing but the hashing is done. `source` is recorded as where it came from (the folder's name by
-    default). Raises UserError where config, weights or tokenizer are missing.
+    default); `name` is what errors call the model. Raises UserError for what no stage could load.
     """
+    judged = check_folder(folder, name=name)
+    return _put_files(store, folder, judged, source=source or folder.absolute().name)
+
+
+def check_folder(folder: Path, *, name: str = "") -> list[str]:
+    """Names of the files that make up the encoder in a folder. Raises UserError for what no stage could load."""
+    name = name or f"model {str(folder)!r}"
     if not folder.is_dir():
-        raise UserError(f"model {str(folder)!r} is no directory")
-    names = encoder_files((path.name for path in folder.iterdir() if path.is_file()), source=str(folder))
-    provenance = {"source": source or folder.absolute().name}
-
-    def write() -> ArtifactManifest:
-        files = put_blobs(store, folder, [folder / name for name in names])
-        model = ArtifactManifest(kind="model", key="", files=files, provenance=provenance)
-        keyed = model.model_copy(update={"key": model.content_digest})
-        address = model_address(keyed.key)
-        return load_manifest(store, address) or publish_manifest(store, address, keyed)
-
-    return deletions.guarded(store, write)
+        raise UserError(f"{name} is not a directory")
+    with naming(name):
+        return _judged([path.name for path in folder.iterdir() if not path.is_dir()], lambda _: folder)[1]
 
 
 def resolve_model(
@@ -67,8 +78,10 @@ def resolve_model(
     if uri and uri.startswith(f"{store.uri}/{MODELS}"):
         return _pushed(store, uri)
     if uri:
-        folder = Path(uri.removeprefix("file:")).expanduser()
-        return put_model(store, folder) if folder.is_dir() else _put_from_store(store, open_source(uri))
+        shown = f"model.uri {uri!r}"
+        if folder := local_folder(uri):
+            return put_model(store, folder, name=shown)
+        return _put_from_store(store, open_source(uri), name=shown)
     if name:
         return _put_from_hub(store, name, revision=revision, token=token)
     raise UserError("model: give a name on the hub, or the uri of a directory (s3://…, or a local one)")
@@ -82,34 +95,76 @@ def _pushed(store: ObjectStore, uri: str) -> ArtifactManifest:
     return manifest
 
 
-def encoder_files(names: Iterable[str], *, source: str) -> list[str]:
-    """Those of a folder's file names that make up the encoder, sorted. Raises UserError where a part is missing."""
-    there = sorted(names)
-    weights = _matching(there, SAFETENSORS) or _matching(there, PICKLED)
+def local_folder(uri: str) -> Path | None:
+    """The directory with an encoder that a Study's `model.uri` names on this machine, if it is there.
+
+    What was pushed into a store in a directory is none: its manifest lies there, its files elsewhere.
+    """
+    folder = Path(uri.removeprefix("file:")).expanduser()
+    return folder if folder.is_dir() and not (folder / "manifest.json").is_file() else None
+
+
+def _put_files(store: ObjectStore, folder: Path, names: Iterable[str], *, source: str) -> ArtifactManifest:
+    def write() -> ArtifactManifest:
+        files = put_blobs(store, folder, [folder / name for name in names])
+        model = ArtifactManifest(kind="model", key="", files=files, provenance={"source": source})
+        keyed = model.model_copy(update={"key": model.content_digest})
+        address = model_address(keyed.key)
+        return load_manifest(store, address) or publish_manifest(store, address, keyed)
+
+    return deletions.guarded(store, write)
+
+
+def _judged(names: Iterable[str], bring: Callable[[list[str]], Path]) -> tuple[Path, list[str]]:
+    """The folder with an encoder's files, and their names, sorted; of `names`, those that lie in no folder count.
+
+    `bring` makes sure that files are in a folder, and returns it. Weights are brought last: most of what is wrong shows
+    without them. Raises UserError, without the model's name.
+    """
+    there = sorted(name for name in names if "/" not in name)
+    layout = layout_of(there)
+    config = read_document(bring([CONFIG]), CONFIG) if CONFIG in there else None
+    if config is not None:
+        check_config(config)
     missing = [
         what
         for what, found in (
             (CONFIG, CONFIG in there),
-            ("weights (model*.safetensors or pytorch_model*.bin)", weights),
-            (f"tokenizer (one of {', '.join(VOCABULARY)})", _matching(there, VOCABULARY)),
+            (f"weights (one of {', '.join(LAYOUTS)})", layout),
+            (f"{TOKENIZER} (AutoTokenizer.from_pretrained(…).save_pretrained(…) writes it)", TOKENIZER in there),
         )
         if not found
     ]
-    if missing:
-        raise UserError(f"model {source!r} has no {', no '.join(missing)}; it holds {', '.join(there) or 'no files'}")
-    return sorted([CONFIG, *weights, *_matching(there, TOKENIZER)])
+    if layout is None or config is None or missing:
+        raise UserError(f"the folder has no {', no '.join(missing)}; it holds {', '.join(there) or 'no files'}")
+    tokenizer = [name for name in there if any(fnmatchcase(name, pattern) for pattern in TOKENIZER_FILES)]
+    documents = [*tokenizer, *([layout] if layout.endswith(".json") else [])]
+    folder = bring(documents)
+    content = {name: read_document(folder, name) for name in documents if name.endswith(".json")}
+    for name in set(documents) - content.keys():
+        checked_file(folder, name)
+    check_tokenizer(content[TOKENIZER], config)
+    weights = parts_of(layout, content[layout]) if layout in content else [layout]
+    if absent := sorted(set(weights) - set(there)):
+        raise UserError(f"{layout} lists {', '.join(absent)}, not in the folder; download all parts of the weights")
+    folder = bring(weights)
+    if shapes := check_weights(folder, weights):
+        check_shapes(shapes, config)
+    return folder, sorted({CONFIG, *documents, *weights})
 
 
-def _matching(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
-    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
+def _put_from_store(store: ObjectStore, source: ObjectStore, *, name: str) -> ArtifactManifest:
+    with tempfile.TemporaryDirectory(prefix="xstilts-model-") as temporary:
+        folder = Path(temporary)
 
+        def bring(names: list[str]) -> Path:
+            for file in names:
+                source.download(file, folder / file)
+            return folder
 
-def _put_from_store(store: ObjectStore, source: ObjectStore) -> ArtifactManifest:
-    names = encoder_files((info.key for info in source.list("")), source=source.uri)
-    with tempfile.TemporaryDirectory(prefix="xstilts-model-") as folder:
-        for name in names:
-            source.download(name, Path(folder, name))
-        return put_model(store, Path(folder), source=source.uri)
+        with naming(name):
+            _, names = _judged((info.key for info in source.list("")), bring)
+        return _put_files(store, folder, names, source=source.uri)
 
 
 def _put_from_hub(store: ObjectStore, name: str, *, revision: str, token: str | None) -> ArtifactManifest:
@@ -117,7 +172,11 @@ def _put_from_hub(store: ObjectStore, name: str, *, revision: str, token: str | 
         from huggingface_hub import HfApi, snapshot_download
 
         model = HfApi().model_info(name, revision=revision, token=token)
-        names = encoder_files((file.rfilename for file in model.siblings or ()), source=name)
-        # by commit, so that a revision that moves meanwhile does not mix two models
-        folder = snapshot_download(name, revision=model.sha, allow_patterns=names, token=token)
-    return put_model(store, Path(folder), source=f"{name}@{model.sha}")
+
+        def bring(names: list[str]) -> Path:
+            # by commit, so that a revision that moves meanwhile does not mix two models
+            return Path(snapshot_download(name, revision=model.sha, allow_patterns=names, token=token))
+
+        with naming(f"model.name {name!r}"):
+            folder, names = _judged((file.rfilename for file in model.siblings or ()), bring)
+    return _put_files(store, folder, names, source=f"{name}@{model.sha}")

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xstilts.core.errors import UserError
+from xstilts.core.handed_over import is_pointer, pointer_error, stays_inside
 from xstilts.core.manifests import DatasetManifest, FileEntry, Split
 from xstilts.tasks import registry
 from xstilts.tasks.definitions import Dataset, Layout
@@ -126,7 +127,7 @@ def _matches(dataset: Dataset, root: Path, taken: Collection[tuple[str, str]] = 
             if len({len(group) for group in files}) > 1:
                 torn.setdefault(key, _companion_missing(layout, files))
                 continue
-            other = Found(*key, layout, _interleaved(files))
+            other = Found(*key, layout, tuple(_own(root, path) for path in _interleaved(files)))
             first = found.setdefault(key, other)
             if not folders <= places.setdefault(key, folders) and not _same_rows(first, other):
                 raise _ambiguous(dataset, key, [first.paths[0], other.paths[0]])
@@ -209,9 +210,18 @@ def _inside(root: Path, path: str | Path) -> Path:
     inside = root / path
     if not inside.is_file():
         raise UserError(f"files: {inside} does not exist; paths are relative to {root}")
-    if not inside.resolve().is_relative_to(root.resolve()):
-        raise UserError(f"files: {inside} lies outside of {root}; choose a folder that holds all files")
-    return inside
+    return _own(root, inside)
+
+
+def _own(root: Path, path: Path) -> Path:
+    """The path, if the file is below `root` (not by a link to elsewhere) and no pointer of git-lfs."""
+    if not stays_inside(target := path.resolve(), root.resolve()):
+        link = f", a link to {target}," if path.is_symlink() else ""
+        raise UserError(f"{path}{link} lies outside of {root}; choose a folder that holds all files")
+    with path.open("rb") as file:
+        if is_pointer(file.read(64)):
+            raise pointer_error(str(path))
+    return path
 
 
 def _candidates(dataset: Dataset, split: str, language: str, layout_name: str) -> list[Layout]:

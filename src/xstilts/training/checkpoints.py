@@ -7,10 +7,11 @@ is no state of them that could be lost.
 
 import shutil
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
-from pydantic import ValidationError
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -76,7 +77,16 @@ def load_training(
         model.load_state_dict({name: fitted(w, own[name]) if name in own else w for name, w in weights.items()})
         optimizer.load_state_dict(_fitted(stored["optimizer"], optimizer))
         average = {name: fitted(mean, parameters[name]) for name, mean in stored["average"].items()}
-    except (OSError, RuntimeError, ValueError, KeyError, ValidationError) as error:
+    except (
+        OSError,
+        EOFError,
+        UnpicklingError,
+        SafetensorError,
+        RuntimeError,
+        ValueError,
+        LookupError,
+        TypeError,
+    ) as error:
         raise IntegrityError(f"{folder} is no training checkpoint of this stage: {error}; start without it") from error
     if state.steps != steps:
         raise IntegrityError(f"{folder} belongs to a run of {state.steps} steps, not {steps}; start without it")

@@ -4,27 +4,24 @@ jiant once matched a wrong key prefix and loaded nothing, with a warning (nyu-ml
 ignored intermediate checkpoint looks exactly like "no effect". Here each hand-over loads every encoder weight or fails.
 """
 
-import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import AutoConfig, AutoModel, PreTrainedModel
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.initialization import no_init_weights
 
+from xstilts.core.encoders import CONFIG, LAYOUTS, check_config, layout_of, naming, parsed, parts_of
 from xstilts.core.errors import CoverageError, UserError
 from xstilts.training.linear import replace_linear
 from xstilts.training.tokenizer import TOKENIZER_FILES
 
 WEIGHTS = "model.safetensors"
-LAYOUTS = (WEIGHTS, f"{WEIGHTS}.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
-"""Where the hub's format keeps weights: one file or several, in safetensors or as a pickle of plain tensors."""
-FAMILIES = ("xlm-roberta", "xlm-roberta-xl")
 LANGUAGE_MODEL = "lm_head."
 LEFTOVERS = (LANGUAGE_MODEL, "classifier.", "qa_outputs.", "pooler.", "score.", "embeddings.position_ids")
 """What a file may hold beyond the encoder: heads of other models, and buffers that transformers once saved."""
@@ -50,9 +47,7 @@ def load_encoder(folder: Path, *, dropout: float | None = None) -> tuple[PreTrai
     zero. Raises UserError for another architecture or a folder without weights, CoverageError where the encoder's keys
     or shapes are not exactly those of the file.
     """
-    config = _config(folder, dropout)
-    with no_init_weights():  # which would take a quarter of a minute, for weights that are all replaced
-        encoder: PreTrainedModel = AutoModel.from_config(config, dtype=torch.float32)  # type: ignore[no-untyped-call]
+    encoder = _empty(folder, dropout)
     state, report = _matched(
         _weights(folder), encoder.state_dict(), prefix=f"{encoder.base_model_prefix}.", folder=folder
     )
@@ -78,39 +73,87 @@ def save_encoder(
             shutil.copyfile(file, folder / file.name)
 
 
-def _config(folder: Path, dropout: float | None) -> Any:
-    if not (folder / "config.json").is_file():
-        raise UserError(f"{folder} has no config.json; give a folder in the format of Hugging Face's hub")
-    config = AutoConfig.from_pretrained(folder, local_files_only=True)
-    if config.model_type not in FAMILIES:
-        raise UserError(
-            f"{folder}/config.json: model_type {config.model_type!r} is not supported; take {' or '.join(FAMILIES)}"
-        )
-    if dropout is not None:
-        config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
-    config.dtype = torch.float32
+def load_config(folder: Path) -> PreTrainedConfig:
+    """What the folder's `config.json` says, with defaults. Raises UserError for another architecture.
+
+    Code that comes with an encoder (`auto_map`) is never run, and nobody is asked whether to.
+    """
+    with naming(folder):
+        check_config(_document(folder, CONFIG))
+    with _config_errors(folder):
+        config: PreTrainedConfig = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
     config._name_or_path = ""  # where the folder happens to be must not end up in what is saved
+    if hasattr(config, "auto_map"):
+        del config.auto_map  # nor names of code that does not come along
     return config
 
 
+def _empty(folder: Path, dropout: float | None) -> PreTrainedModel:
+    """The encoder that `config.json` describes, its weights still to be set."""
+    config = load_config(folder)
+    if dropout is not None:
+        config.hidden_dropout_prob = config.attention_probs_dropout_prob = dropout
+    config.dtype = torch.float32
+    # initial values would take a quarter of a minute, for weights that are all replaced
+    with _config_errors(folder), no_init_weights():
+        encoder: PreTrainedModel = AutoModel.from_config(  # type: ignore[no-untyped-call]
+            config, dtype=torch.float32, trust_remote_code=False
+        )
+    return encoder
+
+
+@contextmanager
+def _config_errors(folder: Path) -> Iterator[None]:
+    """UserError for whatever transformers raises: it has an error of its own for each field."""
+    try:
+        yield
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise UserError(f"{folder / CONFIG} describes no encoder that can be built: {_brief(error)}") from error
+
+
+def _document(folder: Path, name: str) -> dict[str, Any]:
+    """The JSON object in a file of the folder. Raises UserError."""
+    path = folder / name
+    if not path.is_file():
+        raise UserError(f"no {name}; give a folder in the format of Hugging Face's hub")
+    return parsed(name, path.read_bytes())
+
+
 def _weights(folder: Path) -> dict[str, Tensor]:
-    layout = next((folder / name for name in LAYOUTS if (folder / name).is_file()), None)
+    layout = layout_of({path.name for path in folder.iterdir()})
     if layout is None:
         raise UserError(f"{folder} has no weights; looked for {', '.join(LAYOUTS)}")
-    if layout.suffix != ".json":
-        return _tensors(layout)
-    parts = sorted(set(json.loads(layout.read_text())["weight_map"].values()))
+    if not layout.endswith(".json"):
+        return _tensors(folder / layout)
+    with naming(folder):
+        parts = parts_of(layout, _document(folder, layout))
     return {key: tensor for part in parts for key, tensor in _tensors(folder / part).items()}
 
 
 def _tensors(file: Path) -> dict[str, Tensor]:
+    """Tensors by name, whatever else the file could hold. Raises UserError."""
+    safe = file.suffix == ".safetensors"
     try:
-        if file.suffix == ".safetensors":
-            return load_file(file)
-        tensors: dict[str, Tensor] = torch.load(file, map_location="cpu", weights_only=True)
-    except (OSError, SafetensorError, RuntimeError) as error:
-        raise UserError(f"{file} cannot be read: {error}; fetch the encoder again") from error
+        tensors = load_file(file) if safe else torch.load(file, map_location="cpu", weights_only=True)
+    except MemoryError:
+        raise
+    except Exception as error:  # damaged bytes end in errors of any kind
+        if safe:
+            raise UserError(f"{file} cannot be read: {_brief(error)}; download the encoder again") from error
+        raise UserError(  # torch's own text advises to load whatever is in it
+            f"{file} cannot be read ({type(error).__name__}): it is damaged, or holds objects other than tensors, "
+            "which are never loaded; save the encoder again with save_pretrained, which writes tensors alone"
+        ) from error
+    if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+        raise UserError(f"{file} does not hold tensors by name; save the encoder again with save_pretrained")
     return tensors
+
+
+def _brief(error: Exception) -> str:
+    """The kind of an error and the first line of what it says."""
+    return ": ".join([type(error).__name__, *str(error).splitlines()[:1]])
 
 
 def _matched(

@@ -14,13 +14,13 @@ import torch
 from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
 from transformers import XLMRobertaConfig, XLMRobertaModel
 
+from xstilts.core.encoders import SPECIAL_TOKENS
 from xstilts.core.errors import UserError
 from xstilts.training.encoders import save_encoder
 from xstilts.training.folders import replacing
 
-SPECIAL_TOKENS = ("<s>", "<pad>", "</s>", "<unk>")
-"""Ids 0 to 3, as in XLM-R; `<mask>` is the last id."""
 MASK, UNKNOWN = "<mask>", "<unk>"
+"""`<mask>` is the last id."""
 MAX_PIECE_LENGTH = 16
 
 logger = logging.getLogger(__name__)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from transformers import PreTrainedModel
@@ -118,7 +119,10 @@ def load_model(folder: Path) -> MultiTaskModel:
     """A model in evaluation mode from what `save_model` wrote; CoverageError where heads and weights differ."""
     if not (folder / HEADS_DOCUMENT).is_file():
         raise UserError(f"{folder} has no {HEADS_DOCUMENT}; evaluate a checkpoint of a training stage")
-    document = HeadsDocument.model_validate_json((folder / HEADS_DOCUMENT).read_text())
+    try:
+        document = HeadsDocument.model_validate_json((folder / HEADS_DOCUMENT).read_text())
+    except ValueError as error:
+        raise CoverageError(f"{folder}: {HEADS_DOCUMENT} is not what this version writes: {error}") from error
     encoder, _ = load_encoder(folder)
     model = MultiTaskModel(encoder, document.heads, dropout=0.0, prefix_length=document.prefix_length)
     parts: list[tuple[nn.Module, str]] = [(model.heads, HEADS_WEIGHTS)]
@@ -127,6 +131,6 @@ def load_model(folder: Path) -> MultiTaskModel:
     for part, file in parts:
         try:
             part.load_state_dict(load_file(folder / file))
-        except (RuntimeError, OSError) as error:
+        except (RuntimeError, OSError, SafetensorError) as error:
             raise CoverageError(f"{folder}: {file} does not hold what {HEADS_DOCUMENT} says: {error}") from error
     return model.eval()

@@ -6,7 +6,6 @@ vectors are normalized. Tatoeba's index of the other language is searched with e
 pairs are mined by margin.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -23,7 +22,7 @@ from xstilts.tasks.examples import BitextSentence, Retrieval
 from xstilts.tasks.gold import gold
 from xstilts.training.assembly import check_sizes
 from xstilts.training.batches import Batch, Feature, filled, pack
-from xstilts.training.encoders import load_encoder
+from xstilts.training.encoders import load_config, load_encoder
 from xstilts.training.execution import arithmetic, memory_of, prepare
 from xstilts.training.inference import TOKENS, PredictionRow
 from xstilts.training.linear import ROWS
@@ -246,8 +245,7 @@ class Embedder:
 
 def layer_of(folder: Path, retrieval: RetrievalSettings) -> int:
     """The layer of the encoder in that folder which is pooled. Raises UserError where it has not as many."""
-    layers = json.loads((folder / "config.json").read_text())["num_hidden_layers"]
-    return pooled_layer(retrieval.layer, layers=layers)
+    return pooled_layer(retrieval.layer, layers=load_config(folder).num_hidden_layers)
 
 
 def pooled_layer(layer: int | None, *, layers: int) -> int:

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple, Self
 from tokenizers import Encoding
 from tokenizers import Tokenizer as Backend
 
+from xstilts.core.encoders import SPECIAL_TOKENS, TOKENIZER
 from xstilts.core.errors import UserError
 
 TOKENIZER_FILES = (
-    "tokenizer.json",
+    TOKENIZER,
     "tokenizer_config.json",
     "special_tokens_map.json",
     "sentencepiece.bpe.model",
@@ -53,15 +54,18 @@ class Tokenizer:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Raises UserError where the folder has no `tokenizer.json`, or one without XLM-R's special tokens."""
-        file = folder / "tokenizer.json"
+        file = folder / TOKENIZER
         if not file.is_file():
-            raise UserError(f"{folder} has no tokenizer.json; save the encoder's fast tokenizer into that folder")
-        backend = Backend.from_file(str(file))
+            raise UserError(f"{folder} has no {TOKENIZER}; save the encoder's fast tokenizer into that folder")
+        try:
+            backend = Backend.from_file(str(file))
+        except Exception as error:  # the library raises nothing more telling
+            raise UserError(f"{file} cannot be read: {error}; save the encoder's fast tokenizer again") from error
         backend.no_truncation()
         backend.no_padding()
         ids = backend.get_vocab()
-        if missing := {"<s>", "<pad>", "</s>", "<unk>"} - ids.keys():
-            raise UserError(f"{file} lacks {', '.join(missing)}; only tokenizers of the XLM-R family are understood")
+        if missing := [token for token in SPECIAL_TOKENS if token not in ids]:
+            raise UserError(f"{file} lacks {', '.join(missing)}; only tokenizers of the XLM-R family are supported")
         return cls(backend=backend, start=ids["<s>"], pad=ids["<pad>"], end=ids["</s>"], unknown=ids["<unk>"])
 
     @property
