@@ -10,7 +10,7 @@ export XSTILTS_DATA
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo demo-real test check lint types fmt compile docs crds requirements bench-local bench-training bench-evaluation bench-operator bench-memory clean
+.PHONY: help setup demo demo-table demo-real test check lint types fmt compile docs crds requirements bench-local bench-training bench-evaluation bench-operator bench-memory clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 16
@@ -27,6 +27,9 @@ $(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml
 
 demo: $(STAMP) ## Run a whole study on generated data, to report.html (minutes)
 	examples/demo/run.sh
+
+demo-table: $(STAMP) ## Write the table of README.md from what make demo left
+	$(BIN)/python examples/demo/table.py
 
 demo-real: $(STAMP) ## The same on the real files of XSTILTS_DATA
 	examples/real/run.sh "$(XSTILTS_DATA)"

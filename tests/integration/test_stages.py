@@ -23,7 +23,7 @@ from xstilts.core.plan import PlannedStage
 from xstilts.core.results import EvaluationFacts, ScalingFacts, TrainingFacts
 from xstilts.stages.__main__ import main
 from xstilts.stages.bench import Progress
-from xstilts.stages.runner import StageRequest, StageRunner
+from xstilts.stages.runner import KERNELS, StageRequest, StageRunner
 from xstilts.store import artifacts, leases
 from xstilts.store.datasets import load_dataset
 from xstilts.store.port import NotFound
@@ -262,6 +262,19 @@ def test_a_stage_that_is_told_to_wait_adopts_what_the_holder_makes(tiny_study: T
     manifest = artifacts.load_manifest(tiny_study.store, stage.address)
     assert manifest
     assert manifest.provenance["leaseEpoch"] == 1
+
+
+def test_provenance_names_processor_and_chosen_kernels(tiny_study: TinyStudy, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What equal numbers depend on beside data and config."""
+    for name in KERNELS:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("MKL_CBWR", "COMPATIBLE")
+    stage = first(tiny_study, "data-scaling")
+    runner_of(tiny_study, MemoryTracker()).run(request_of(tiny_study, stage))
+    manifest = artifacts.load_manifest(tiny_study.store, stage.address)
+    assert manifest
+    assert manifest.provenance["processor"]
+    assert manifest.provenance["kernels"] == {"MKL_CBWR": "COMPATIBLE"}
 
 
 def test_a_wait_for_a_lease_ends_when_it_is_told_to(tiny_study: TinyStudy) -> None:

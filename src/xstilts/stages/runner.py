@@ -13,7 +13,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -48,6 +48,10 @@ MAX_WORDS = 1000
 """Characters; the kubelet keeps 4096 bytes."""
 TRAININGS: frozenset[StageKind] = frozenset({"pretraining", "intermediate-training", "target-training"})
 """Stages that several processes can work on."""
+
+
+KERNELS = ("ATEN_CPU_CAPABILITY", "MKL_CBWR", "ONEDNN_MAX_CPU_ISA")
+"""Variables by which torch, MKL and oneDNN choose among their CPU kernels, which round differently."""
 
 
 def outcome_key(address: str) -> str:
@@ -288,12 +292,23 @@ def _stage(kind: StageKind) -> Any:
     return importlib.import_module(f"xstilts.stages.{kind.replace('-', '_')}")
 
 
+def _processor() -> str:
+    """The processor's name: numbers are equal to the bit on processors of one kind alone."""
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
+
+
 def _provenance(lease: Lease, started: int) -> dict[str, object]:
     return {
         "xstilts": xstilts.__version__,
         "image": os.environ.get("XSTILTS_IMAGE", ""),
         "python": platform.python_version(),
         "machine": platform.machine(),
+        "processor": _processor(),
+        "kernels": {name: os.environ[name] for name in KERNELS if name in os.environ},
         "host": socket.gethostname(),
         "processes": int(os.environ.get("WORLD_SIZE", "1")),
         "leaseEpoch": lease.epoch,
