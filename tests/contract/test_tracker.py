@@ -442,3 +442,16 @@ def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(TrackingError, match="cannot write to"):
         open_tracker(f"sqlite:///{tmp_path}/file/mlflow.db", experiment=EXPERIMENT).check()
+
+
+def test_a_server_does_not_get_artifacts_written_wherever_it_says(sqlite_uri: str, study: str, tmp_path: Path) -> None:
+    report = tmp_path / "report.html"
+    report.write_text("<html>")
+    record = StudyRecord(study=study, state="Succeeded", artifacts=(report,))
+    allowed: list[bool] = [False, True]
+    tracker = open_tracker(sqlite_uri, experiment=study, takes_artifacts=lambda uri: allowed.pop(0))
+    with pytest.raises(TrackingError, match=rf"artifacts of experiment '{study}' in file:.*--serve-artifacts"):
+        tracker.publish_study(record)
+    assert allowed == [True]
+    assert tracker.publish_study(record)
+    assert allowed == []

@@ -73,8 +73,15 @@ def silent() -> Iterator[str]:
             connection.close()
 
 
-@pytest.mark.parametrize("keys", [{}, {"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}], ids=["none", "keys"])
-@pytest.mark.parametrize("lent", [(), ("s3://bucket?endpoint=http://127.0.0.1:1",)], ids=["nothing lent", "lent"])
+@pytest.mark.parametrize(
+    ("keys", "lent"),
+    [
+        pytest.param(
+            {}, ("s3://bucket?endpoint=http://127.0.0.1:1",), id="a Secret without keys, and an identity lent"
+        ),
+        pytest.param({"AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b"}, (), id="keys, and nothing lent"),
+    ],
+)
 def test_a_secret_and_a_bundle_of_certificates_run_nothing(
     cluster: MemoryCluster,
     tmp_path: Path,

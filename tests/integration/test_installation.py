@@ -101,6 +101,7 @@ def test_the_chart_takes_other_settings() -> None:
         'tolerations=[{"key":"gpu","operator":"Exists"}]',
         'podLabels={"team":"a"}',
         'env=[{"name":"HTTPS_PROXY","value":"http://proxy:3128"}]',
+        'lendIdentityTo=["s3://team/studies?endpoint=https://s3:9000","https://mlflow"]',
         'serviceAccount.annotations={"eks.amazonaws.com/role-arn":"arn:aws:iam::1:role/x"}',
         "networkPolicy.egressPorts=[443]",
         "crds=false",
@@ -112,7 +113,10 @@ def test_the_chart_takes_other_settings() -> None:
     assert template["metadata"]["labels"]["team"] == "a"
     assert template["spec"]["tolerations"] == [{"key": "gpu", "operator": "Exists"}]
     assert "--max-running-trials=1000000" in template["spec"]["containers"][0]["args"]
-    assert {"name": "HTTPS_PROXY", "value": "http://proxy:3128"} in template["spec"]["containers"][0]["env"]
+    environment = {each["name"]: each.get("value") for each in template["spec"]["containers"][0]["env"]}
+    assert environment["HTTPS_PROXY"] == "http://proxy:3128"
+    lent = "s3://team/studies?endpoint=https://s3:9000 https://mlflow"
+    assert environment["XSTILTS_LEND_IDENTITY_TO"] == lent
     assert "eks.amazonaws.com/role-arn" in found["ServiceAccount", "xstilts-operator"]["metadata"]["annotations"]
     assert found["NetworkPolicy", "xstilts-operator"]["spec"]["egress"][1]["ports"] == [
         {"protocol": "TCP", "port": 443}

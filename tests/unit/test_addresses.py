@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 import yaml
+from pydantic import ValidationError
 
 from studies import study_document
+from xstilts.api.access import StoreSpec, TrackingSpec
 from xstilts.api.addresses import normalized, redacted
 from xstilts.api.load import InvalidDocument, parse_study
 from xstilts.core.errors import UserError
@@ -69,6 +71,15 @@ def test_other_addresses_stay_as_they_are(field: str, address: str) -> None:
 def test_an_endpoint_is_a_url() -> None:
     with pytest.raises(InvalidDocument, match=r"spec\.store\.endpoint: 'localhost:9000' is not a URL"):
         read("store.endpoint", "localhost:9000")
+
+
+@pytest.mark.parametrize("model", [StoreSpec, TrackingSpec])
+def test_what_a_stage_logs_of_a_section_that_is_wrong_does_not_repeat_it(
+    model: type[StoreSpec] | type[TrackingSpec],
+) -> None:
+    with pytest.raises(ValidationError) as refused:
+        model.model_validate_json('{"uri": "postgresql://user:hunter2@host", "misspelt": "hunter2"}')
+    assert "hunter2" not in str(refused.value)
 
 
 def test_addresses_given_by_hand_are_judged_by_the_same_rule() -> None:
