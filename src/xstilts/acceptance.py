@@ -4,7 +4,8 @@ The CLI and the engines come here; status and report are always derived from the
 manifests that stages left, never from memory.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+import logging
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from xstilts.api.base import Model
 from xstilts.api.names import PLAN
 from xstilts.api.study import StageKind, Study, TargetRef, TaskRef
 from xstilts.core.catalogue import ENGLISH, TEXT_SPLIT, Source, TaskSpec
-from xstilts.core.errors import UserError
+from xstilts.core.errors import TrackingUnavailable, UserError
 from xstilts.core.keys import digest
 from xstilts.core.manifests import ArtifactManifest, DatasetManifest, Eviction, Split
 from xstilts.core.missing import Done
@@ -22,13 +23,15 @@ from xstilts.core.planner import plan
 from xstilts.core.results import EvaluationFacts, Publication, TrainingFacts
 from xstilts.core.world import World
 from xstilts.stages import VERSIONS
-from xstilts.stages.publication import receipt_key
+from xstilts.stages.publication import published_run, receipt_key
 from xstilts.store import artifacts, documents, evictions, studies
 from xstilts.store.datasets import load_dataset
 from xstilts.store.models import check_folder, local_folder, resolve_model
 from xstilts.store.open import open_store
 from xstilts.store.port import ObjectStore
 from xstilts.tasks import registry
+
+log = logging.getLogger(__name__)
 
 PUBLISHED = "as-published"
 """Layout of splits that are not in the store and are planned with by their published row counts."""
@@ -150,14 +153,22 @@ def publication_of(planned: Plan, stage: PlannedStage) -> Publication:
     return Publication(study=planned.study, experiment=planned.experiment, recipe=stage.recipe)
 
 
-def observe(planned: Plan, store: ObjectStore, *, server: str) -> Done:
-    """Looks at every stage of the plan: its manifest, the files that it names, its receipt for the server."""
+KnownRuns = Callable[[Collection[str]], Collection[str]]
+"""Asks a server which of the runs with these ids it still has, as `Tracker.known_runs` does."""
+
+
+def observe(planned: Plan, store: ObjectStore, *, server: str, known_runs: KnownRuns | None = None) -> Done:
+    """Looks at every stage of the plan: its manifest, the files that it names, its receipt for the server.
+
+    With `known_runs` the server is asked for the run of the oldest receipt: where that is gone, nothing counts as
+    published, because a server that lost its database has lost what is older than whatever was published since.
+    """
     blobs = {entry.key: entry.size for entry in store.list("blobs/")}
-    there = {entry.key for entry in store.list("stages/")}
+    there = {entry.key: entry.modified for entry in store.list("stages/")}
     candidates = [address for address in planned.stages if artifacts.manifest_key(address) in there]
     with ThreadPoolExecutor(16) as pool:
         loaded = list(pool.map(lambda address: _look(store, address, there), candidates))
-    published, manifests, evicted = set[str](), dict[str, ArtifactManifest](), set[str]()
+    published, manifests, evicted = dict[str, str](), dict[str, ArtifactManifest](), set[str]()
     for address, (manifest, eviction) in zip(candidates, loaded, strict=True):
         if manifest is None or not evictions.is_whole(manifest, eviction, blobs):
             continue
@@ -167,11 +178,33 @@ def observe(planned: Plan, store: ObjectStore, *, server: str) -> Done:
             evicted.add(address)
         receipt = receipt_key(address, server=server, publication=publication_of(planned, planned.stages[address]))
         if receipt in there and (is_evicted or not eviction):  # else MLflow still calls it evicted
-            published.add(address)
+            published[address] = receipt
+    if known_runs and published:
+        oldest = min(published.values(), key=lambda receipt: there[receipt])
+        if _is_forgotten(store, oldest, known_runs, server):
+            published.clear()
     return Done(manifests=manifests, published=frozenset(published), evicted=frozenset(evicted))
 
 
-def _look(store: ObjectStore, address: str, there: Set[str]) -> tuple[ArtifactManifest | None, Eviction | None]:
+def _is_forgotten(store: ObjectStore, receipt: str, known_runs: KnownRuns, server: str) -> bool:
+    """Whether the run of a receipt is gone from its server; a server that does not answer is believed to have it."""
+    run = published_run(store, receipt)
+    try:
+        if run is not None and run in known_runs([run]):
+            return False
+    except TrackingUnavailable as error:
+        log.warning("receipts are trusted, because the server can't be asked: %s", error)
+        return False
+    log.warning(
+        "MLflow at %s no longer has run %s, which %s names (was its database replaced?): all is published again",
+        server,
+        run,
+        receipt,
+    )
+    return True
+
+
+def _look(store: ObjectStore, address: str, there: Collection[str]) -> tuple[ArtifactManifest | None, Eviction | None]:
     eviction = evictions.load(store, address) if evictions.eviction_key(address) in there else None
     return artifacts.load_manifest(store, address), eviction
 

@@ -3,6 +3,7 @@ kept of its checkpoints."""
 
 import hashlib
 import shlex
+import tempfile
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -13,10 +14,14 @@ from xstilts.core.keys import canonical_json, digest
 from xstilts.core.missing import Done
 from xstilts.core.plan import Plan, Trial
 from xstilts.core.results import EvaluationFacts
+from xstilts.stages.publication import is_published, publish, published_run
+from xstilts.store import leases
 from xstilts.store.port import ObjectStore
 from xstilts.store.retention import Retained, retain
 from xstilts.store.studies import mark_finished
 from xstilts.tracking import StudyRecord, Tracker, TrialRecord
+
+LEASE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,14 +119,51 @@ def trial_record(planned: Plan, trial: Trial, facts: Mapping[str, EvaluationFact
     )
 
 
+def unpublished(
+    store: ObjectStore, tracker: Tracker, found: Iterable[TrialRecord | StudyRecord]
+) -> dict[str, TrialRecord | StudyRecord]:
+    """Those whose content the server does not show yet, or no longer, each by the key of its receipt."""
+    by_key = {receipt(record, tracker): record for record in found}
+    shown = {key: run for key in by_key if (run := published_run(store, key))}
+    known = tracker.known_runs(shown.values())
+    return {key: record for key, record in by_key.items() if shown.get(key) not in known}
+
+
 def publish_once(store: ObjectStore, tracker: Tracker, found: Iterable[TrialRecord | StudyRecord]) -> None:
     """Shows trials and studies, each content once a server."""
-    for record in found:
-        key = receipt(record, tracker)
-        if store.head(key):
+    for key, record in unpublished(store, tracker, found).items():
+        _show(store, tracker, key, record)
+
+
+def _show(store: ObjectStore, tracker: Tracker, key: str, record: TrialRecord | StudyRecord) -> None:
+    run = tracker.publish_trial(record) if isinstance(record, TrialRecord) else tracker.publish_study(record)
+    store.put(key, canonical_json({"runId": run}).encode())
+
+
+def publish_study(study: Study, store: ObjectStore, tracker: Tracker, planned: Plan, *, again: bool) -> Sequence[str]:
+    """Shows what is done of a study: stages, trials and, where all trials are done, the study with its report.
+
+    What the server has is left out unless `again`. Returns what was shown, stages by address and trials by name.
+    """
+    done = acceptance.observe(planned, store, server=tracker.identity)
+    shown = []
+    for address, stage in planned.stages.items():  # each comes after those whose checkpoints it scores
+        manifest, publication = done.manifests.get(address), acceptance.publication_of(planned, stage)
+        if manifest is None or (not again and is_published(store, tracker, manifest, publication)):
             continue
-        run = tracker.publish_trial(record) if isinstance(record, TrialRecord) else tracker.publish_study(record)
-        store.put(key, canonical_json({"runId": run}).encode())
+        with leases.hold(store, address, holder="xstilts publish", ttl_seconds=LEASE_SECONDS):
+            publish(store, tracker, manifest, publication)
+        shown.append(address)
+    done = acceptance.observe(planned, store, server=tracker.identity)
+    with tempfile.TemporaryDirectory() as folder:
+        write_results(study, planned, done, Path(folder), experiment_url=tracker.experiment_url())
+        *trials, whole = records(planned, done, {}, Path(folder))
+        every = [*trials, whole] if len(trials) == len(planned.trials) else trials
+        wanted = {receipt(record, tracker): record for record in every}
+        for key, record in (wanted if again else unpublished(store, tracker, every)).items():
+            _show(store, tracker, key, record)
+            shown.append(record.name if isinstance(record, TrialRecord) else record.study)
+    return shown
 
 
 def let_go(

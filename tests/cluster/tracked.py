@@ -21,6 +21,7 @@ from xstilts.tracking import (
 
 LANGUAGES = ("de", "es", "fr", "hi", "th")
 EXPERIMENT = "tests"
+STORE = "s3://b"
 
 
 # --- what is published ------------------------------------------------------------------------------------------------
@@ -39,10 +40,12 @@ def training(study: str, *, stage: str = "") -> StageRecord:
         finished=1_700_000_100_000,
         params={"task": "xnli", "batch": "32"},
         history=[Point("dev/xnli/accuracy", step, 50.0 + step) for step in range(1, 11)],
-        datasets=[DatasetUse(name="xnli/train.en", digest="a" * 32, source="datasets/xnli", context="training")],
+        datasets=[
+            DatasetUse(name="xnli/train.en", digest="a" * 32, source=f"{STORE}/datasets/xnli", context="training")
+        ],
         checkpoints=[
-            Checkpoint(name="last", step=10, uri="s3://b/last", digest="1" * 32, metrics={"dev/xnli/accuracy": 60.0}),
-            Checkpoint(name="best", step=10, uri="s3://b/best", digest="2" * 32, metrics={"dev/xnli/accuracy": 60.0}),
+            Checkpoint(name="last", step=10, uri=f"{STORE}/last", digest="1" * 32, metrics={"dev/xnli/accuracy": 60.0}),
+            Checkpoint(name="best", step=10, uri=f"{STORE}/best", digest="2" * 32, metrics={"dev/xnli/accuracy": 60.0}),
         ],
     )
 
@@ -66,7 +69,9 @@ def evaluation(trained: StageRecord) -> StageRecord:
 
 
 def evaluation_split(language: str) -> DatasetUse:
-    return DatasetUse(name=f"xnli/test.{language}", digest=language * 16, source="datasets/xnli", context="evaluation")
+    return DatasetUse(
+        name=f"xnli/test.{language}", digest=language * 16, source=f"{STORE}/datasets/xnli", context="evaluation"
+    )
 
 
 def trial(*stages: StageRecord) -> TrialRecord:
@@ -241,7 +246,7 @@ class Place:
         return self.view
 
 
-def place(uri: str) -> Place:
-    tracker = open_tracker(uri, experiment=EXPERIMENT)
+def place(uri: str, *, store: str = STORE) -> Place:
+    tracker = open_tracker(uri, experiment=EXPERIMENT, store=store)
     tracker.check()
     return Place(tracker, MlflowView(uri), uri)

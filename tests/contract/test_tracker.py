@@ -10,6 +10,7 @@ import multiprocessing
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from multiprocessing.synchronize import Barrier
@@ -20,6 +21,7 @@ import pytest
 from cluster.losing_proxy import LosingProxy, losing_proxy
 from cluster.tracked import (
     EXPERIMENT,
+    STORE,
     MlflowView,
     Place,
     assert_one_of_everything,
@@ -223,6 +225,106 @@ def test_mlflow_run_id_in_the_environment_has_no_effect(
     assert (untouched.data.params, untouched.data.metrics, untouched.info.status) == ({}, {}, "RUNNING")
 
 
+# --- several stores on one server ---------------------------------------------------------------------------------------
+
+
+def from_store(record: StageRecord, store: str) -> StageRecord:
+    """The same stage, made from data of another store and kept there."""
+    return replace(
+        record,
+        datasets=[replace(use, source=use.source.replace(STORE, store)) for use in record.datasets],
+        checkpoints=[replace(c, uri=c.uri.replace(STORE, store)) for c in record.checkpoints],
+        scores=[
+            replace(s, dataset=s.dataset and replace(s.dataset, source=s.dataset.source.replace(STORE, store)))
+            for s in record.scores
+        ],
+    )
+
+
+OTHER = "s3://other/prefix"
+
+
+def test_two_stores_that_made_one_stage_each_show_their_own(mlflow_place: Place, study: str) -> None:
+    """Two honest runs of a stage need not be equal: neither may get the other's numbers or files."""
+    other = place(mlflow_place.uri, store=OTHER)
+    trained = training(study)
+    evaluated = evaluation(trained)
+    theirs = from_store(trained, OTHER), from_store(evaluated, OTHER)
+    theirs = theirs[0], replace(theirs[1], scores=[replace(s, value=s.value + 1) for s in theirs[1].scores])
+
+    for _ in range(2):
+        ours = mlflow_place.tracker.publish_stage(trained)
+        our_scores = mlflow_place.tracker.publish_stage(evaluated)
+        foreign, foreign_scores = (other.tracker.publish_stage(record) for record in theirs)
+
+    assert ours.run_id != foreign.run_id
+    assert set(ours.models.values()).isdisjoint(foreign.models.values())
+    assert len({*ours.versions.values(), *foreign.versions.values()}) == 4
+    client = mlflow_place.mlflow.client
+    for published, store in ((ours, STORE), (foreign, OTHER)):
+        for name, version in published.versions.items():
+            tags = client.get_model_version(trained.registered_model, str(version)).tags
+            assert tags["xstilts.uri"] == f"{store}/{name}"
+    values = {
+        run_id: client.get_run(run_id).data.metrics["eval/accuracy"]
+        for run_id in (our_scores.run_id, foreign_scores.run_id)
+    }
+    assert values[foreign_scores.run_id] == values[our_scores.run_id] + 1
+
+
+def test_marks_and_pins_of_another_store_are_not_ours(mlflow_place: Place, study: str) -> None:
+    other = place(mlflow_place.uri, store=OTHER)
+    trained = training(study)
+    mlflow_place.tracker.publish_stage(trained)
+    foreign = other.tracker.publish_stage(from_store(trained, OTHER))
+    mlflow_place.view.pin(trained.registered_model, foreign.versions["last"])
+    assert trained.key not in mlflow_place.tracker.kept_stages()
+    assert trained.key in other.tracker.kept_stages()
+    mlflow_place.tracker.set_evicted([trained.key], evicted=True)
+    assert not set(mlflow_place.view.evicted(trained.registered_model)) & set(foreign.versions.values())
+
+
+def test_trials_of_two_stores_are_two_runs_that_link_to_their_own_stages(mlflow_place: Place, study: str) -> None:
+    other = place(mlflow_place.uri, store=OTHER)
+    trained = training(study)
+    ours = mlflow_place.tracker.publish_stage(trained), mlflow_place.tracker.publish_trial(trial(trained))
+    theirs = other.tracker.publish_stage(from_store(trained, OTHER)), other.tracker.publish_trial(trial(trained))
+    assert ours[1] != theirs[1]
+    for published, run_id in (ours, theirs):
+        assert mlflow_place.mlflow.client.get_run(run_id).data.tags[trained.address] == published.run_id
+
+
+def test_a_run_without_its_store_is_adopted_by_the_one_that_its_data_lie_in(mlflow_place: Place, study: str) -> None:
+    """As versions before left them."""
+    other = place(mlflow_place.uri, store=OTHER)
+    trained = training(study)
+    published = mlflow_place.tracker.publish_stage(trained)
+    mlflow_place.mlflow.client.delete_tag(published.run_id, "xstilts.store")
+
+    assert other.tracker.publish_stage(from_store(trained, OTHER)).run_id != published.run_id
+    assert not other.tracker.known_runs([published.run_id])
+    assert mlflow_place.tracker.known_runs([published.run_id]) == {published.run_id}
+    assert mlflow_place.tracker.publish_stage(trained) == published
+    assert mlflow_place.mlflow.client.get_run(published.run_id).data.tags["xstilts.store"] == STORE
+
+
+def test_runs_that_are_gone_are_not_known(everywhere: Place, study: str) -> None:
+    trained = training(study)
+    known = {
+        everywhere.tracker.publish_stage(trained).run_id,
+        everywhere.tracker.publish_trial(trial(trained)),
+        everywhere.tracker.publish_study(StudyRecord(study=study, state="Running")),
+    }
+    assert everywhere.tracker.known_runs([*known, "gone"]) == known
+    assert not everywhere.tracker.known_runs([])
+
+
+def test_a_deleted_run_is_not_known(mlflow_place: Place, study: str) -> None:
+    run = mlflow_place.tracker.publish_stage(training(study)).run_id
+    mlflow_place.mlflow.client.delete_run(run)
+    assert not mlflow_place.tracker.known_runs([run])
+
+
 # --- convergence ------------------------------------------------------------------------------------------------------
 
 
@@ -266,7 +368,7 @@ def _meet_at(barrier: Barrier) -> None:
 
 
 def _publish_together(uri: str, rounds: Sequence[tuple[StageRecord, StageRecord]]) -> None:
-    tracker = open_tracker(uri, experiment="together")
+    tracker = open_tracker(uri, experiment="together", store=STORE)
     for trained, evaluated in rounds:
         _meeting[0].wait(timeout=120)
         publish_all(tracker, trained, evaluated)
@@ -315,9 +417,9 @@ def each_lost_write(proxy: LosingProxy) -> Iterator[int]:
 def publish_stubbornly(proxy: LosingProxy, publish: Callable[[Tracker], object]) -> None:
     """Run, and if that fails run again, as a stage that is restarted does."""
     try:
-        publish(open_tracker(proxy.address, experiment=EXPERIMENT))
+        publish(open_tracker(proxy.address, experiment=EXPERIMENT, store=STORE))
     except TrackingUnavailable:
-        publish(open_tracker(proxy.address, experiment=EXPERIMENT))
+        publish(open_tracker(proxy.address, experiment=EXPERIMENT, store=STORE))
 
 
 @pytest.fixture
@@ -344,7 +446,7 @@ def test_any_answer_of_a_training_stage_may_be_lost(proxy: LosingProxy, mlflow_s
 def test_any_answer_of_an_evaluation_may_be_lost(proxy: LosingProxy, mlflow_server: str, study: str) -> None:
     view = MlflowView(mlflow_server)
     trained = training(study)
-    open_tracker(mlflow_server, experiment=EXPERIMENT).publish_stage(trained)
+    open_tracker(mlflow_server, experiment=EXPERIMENT, store=STORE).publish_stage(trained)
     for number in each_lost_write(proxy):
         evaluated = evaluation(trained)
         publish_stubbornly(proxy, lambda tracker, record=evaluated: tracker.publish_stage(record))
@@ -380,7 +482,7 @@ def test_every_write_may_reach_the_server_twice(
     proxy.lose_every_other()
     trained = training(study)
 
-    publish_all(open_tracker(proxy.address, experiment=EXPERIMENT), trained, evaluation(trained))
+    publish_all(open_tracker(proxy.address, experiment=EXPERIMENT, store=STORE), trained, evaluation(trained))
 
     assert_one_of_everything(MlflowView(mlflow_server), trained)
 
@@ -404,10 +506,64 @@ def test_a_server_that_is_too_old_is_refused() -> None:
         thread.start()
         try:
             with pytest.raises(TrackingError, match=r"GET /version answered '2\.22\.0'.*version 3 or later"):
-                open_tracker(f"http://127.0.0.1:{server.server_port}", experiment=EXPERIMENT).check()
+                open_tracker(f"http://127.0.0.1:{server.server_port}", experiment=EXPERIMENT, store=STORE).check()
         finally:
             server.shutdown()
             thread.join()
+
+
+class _Refusing(BaseHTTPRequestHandler):
+    """Answers as `mlflow server --app-name basic-auth` without a login, or as a server that lies elsewhere."""
+
+    status = 401
+
+    def do_GET(self) -> None:
+        self.send_response(self.status)
+        self.end_headers()
+        self.wfile.write(b"You are not authenticated.")
+
+    def do_POST(self) -> None:
+        self.do_GET()
+
+    def log_message(self, *args: object) -> None:
+        """Tests are quiet."""
+
+
+@contextmanager
+def refusing(status: int) -> Iterator[str]:
+    handler = type("_Handler", (_Refusing,), {"status": status})
+    with HTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(
+    ("status", "advice"),
+    [
+        (401, "asks for a login.*MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.*tracking.secretRef"),
+        (403, "may not do that.*MLFLOW_TRACKING_USERNAME"),
+        (404, "no MLflow API at this address.*path.*--static-prefix"),
+    ],
+)
+def test_a_refusal_is_named_as_such(status: int, advice: str) -> None:
+    with refusing(status) as address:
+        tracker = open_tracker(address, experiment=EXPERIMENT, store=STORE)
+        with pytest.raises(TrackingError, match=rf"GET /version failed with HTTP {status}; .*{advice}") as caught:
+            tracker.check()
+        assert "version 3" not in str(caught.value)
+        with pytest.raises(TrackingError, match=advice):
+            tracker.known_runs(["some"])
+
+
+@pytest.mark.usefixtures("no_retries")
+def test_a_server_that_is_overloaded_is_tried_again_later() -> None:
+    with refusing(503) as address, pytest.raises(TrackingUnavailable, match="GET /version failed"):
+        open_tracker(address, experiment=EXPERIMENT, store=STORE).check()
 
 
 def test_a_server_that_does_not_answer_is_named_with_the_call(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -416,12 +572,12 @@ def test_a_server_that_does_not_answer_is_named_with_the_call(monkeypatch: pytes
         port = gone.server_port
 
     with pytest.raises(TrackingUnavailable, match=rf"MLflow at http://127.0.0.1:{port}: GET /version failed") as caught:
-        open_tracker(f"http://me:secret@127.0.0.1:{port}", experiment=EXPERIMENT).check()
+        open_tracker(f"http://me:secret@127.0.0.1:{port}", experiment=EXPERIMENT, store=STORE).check()
     assert "secret" not in str(caught.value)
 
 
 def test_a_deleted_experiment_is_refused_with_the_way_out(mlflow_place: Place, study: str) -> None:
-    tracker = open_tracker(mlflow_place.uri, experiment=study)
+    tracker = open_tracker(mlflow_place.uri, experiment=study, store=STORE)
     tracker.check()
     client = mlflow_place.mlflow.client
     client.delete_experiment(client.get_experiment_by_name(study).experiment_id)
@@ -434,14 +590,14 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").write_text("these are not the tables of a database" * 100)
 
     with pytest.raises(TrackingError, match="not a database"):
-        open_tracker(f"sqlite:///{tmp_path}/mlflow.db", experiment=EXPERIMENT).check()
+        open_tracker(f"sqlite:///{tmp_path}/mlflow.db", experiment=EXPERIMENT, store=STORE).check()
 
 
 def test_a_place_where_no_file_can_be_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
 
     with pytest.raises(TrackingError, match="cannot write to"):
-        open_tracker(f"sqlite:///{tmp_path}/file/mlflow.db", experiment=EXPERIMENT).check()
+        open_tracker(f"sqlite:///{tmp_path}/file/mlflow.db", experiment=EXPERIMENT, store=STORE).check()
 
 
 def test_a_server_does_not_get_artifacts_written_wherever_it_says(sqlite_uri: str, study: str, tmp_path: Path) -> None:
@@ -449,7 +605,7 @@ def test_a_server_does_not_get_artifacts_written_wherever_it_says(sqlite_uri: st
     report.write_text("<html>")
     record = StudyRecord(study=study, state="Succeeded", artifacts=(report,))
     allowed: list[bool] = [False, True]
-    tracker = open_tracker(sqlite_uri, experiment=study, takes_artifacts=lambda uri: allowed.pop(0))
+    tracker = open_tracker(sqlite_uri, experiment=study, store=STORE, takes_artifacts=lambda uri: allowed.pop(0))
     with pytest.raises(TrackingError, match=rf"artifacts of experiment '{study}' in file:.*--serve-artifacts"):
         tracker.publish_study(record)
     assert allowed == [True]

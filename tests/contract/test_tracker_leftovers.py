@@ -7,10 +7,25 @@ from typing import Any
 
 import pytest
 
-from cluster.tracked import Place, evaluation, training, trial
+from cluster.tracked import Place, evaluation, place, training, trial
 from xstilts.tracking import Leftover, Needed, StageRecord, StudyRecord
 
 HOUR = 3600.0
+
+
+def at(somewhere: Place, store: str) -> Place:
+    """The same server, as another store publishes to it; memory is of one store."""
+    return place(somewhere.uri, store=store) if somewhere.uri else somewhere
+
+
+@pytest.fixture
+def everywhere(everywhere: Place, study: str) -> Place:
+    return at(everywhere, store_of(study))
+
+
+@pytest.fixture
+def mlflow_place(mlflow_place: Place, study: str) -> Place:
+    return at(mlflow_place, store_of(study))
 
 
 def stored(study: str, store: str = "") -> StageRecord:
@@ -42,7 +57,9 @@ def test_a_stage_that_is_made_leaves_nothing(everywhere: Place, study: str) -> N
 
 def test_models_and_versions_of_a_stage_that_is_gone_go(everywhere: Place, study: str) -> None:
     made, gone, elsewhere = stored(study), stored(study), stored(study, "s3://b/another")
-    published = [everywhere.tracker.publish_stage(each) for each in (made, gone, elsewhere)]
+    other = at(everywhere, "s3://b/another").tracker
+    published = [everywhere.tracker.publish_stage(each) for each in (made, gone)]
+    published.append(other.publish_stage(elsewhere))
     wanted = needed(study, [made])
 
     found = everywhere.tracker.leftovers(wanted)
@@ -56,7 +73,8 @@ def test_models_and_versions_of_a_stage_that_is_gone_go(everywhere: Place, study
     assert everywhere.tracker.leftovers(wanted) == []
     assert everywhere.view.models(gone) == []
     assert {key for key, _ in everywhere.view.versions(made.registered_model)} == {made.key, elsewhere.key}
-    assert [everywhere.tracker.publish_stage(each) for each in (made, elsewhere)] == [published[0], published[2]]
+    assert everywhere.tracker.publish_stage(made) == published[0]
+    assert other.publish_stage(elsewhere) == published[2]
 
 
 def test_what_people_keep_stays_without_its_stage(everywhere: Place, study: str) -> None:

@@ -18,7 +18,7 @@ from xstilts.core.results import Outcome, Publication
 from xstilts.stages.runner import StageRequest, StageRunner
 from xstilts.store import leases
 from xstilts.store.open import open_store
-from xstilts.tracking import open_tracker
+from xstilts.tracking import Tracker, open_tracker
 
 
 @pytest.fixture
@@ -48,12 +48,17 @@ def start(address: str) -> Start:
     return Start(address=address, trial="t", generation=1, uid="u", image="trainer:1")
 
 
+def tracker_of(study: Study) -> Tracker:
+    store = open_store(study.spec.store.uri)
+    return open_tracker(study.spec.tracking.uri, experiment=study.experiment, store=store.uri)
+
+
 def run_here(study: Study, clerk: Clerk, plan: Accepted, address: str) -> None:
     """As its Job would."""
     stage = clerk.plan(study, plan.outline.digest).stages[address]
     runner = StageRunner(
         store=open_store(study.spec.store.uri),
-        tracker=open_tracker(study.spec.tracking.uri, experiment=study.experiment),
+        tracker=tracker_of(study),
     )
     request = StageRequest(
         kind=stage.kind,
@@ -114,6 +119,21 @@ def test_a_stage_is_started_once_and_shown_for_another_study_without_a_job(study
     assert there.known[address] is Known.UNPUBLISHED
     assert clerk.publish(other, there.outline.digest, address) is Known.DONE
     assert clerk.recall(other, there.outline.digest).known[address] is Known.DONE
+
+
+def test_a_stage_whose_run_the_server_lost_is_shown_again(study, caplog):
+    clerk = Clerk()
+    plan = accepted(clerk, study)
+    address, digest = scaling(plan), plan.outline.digest
+    run_here(study, clerk, plan, address)
+    assert clerk.recall(study, digest).known[address] is Known.DONE
+    database = Path(study.spec.tracking.uri.removeprefix("sqlite:///"))
+    database.rename(database.with_name("lost.db"))
+    again = Clerk()
+    assert again.recall(study, digest).known[address] is Known.UNPUBLISHED
+    assert "no longer has run" in caplog.text
+    assert again.publish(study, digest, address) is Known.DONE
+    assert Clerk().recall(study, digest).known[address] is Known.DONE
 
 
 def test_a_lease_of_somebody_else_is_a_claim_until_it_has_stood_still(study):

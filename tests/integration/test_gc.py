@@ -46,7 +46,7 @@ def test_ages_are_read() -> None:
 
 def test_a_dry_run_changes_nothing_and_the_next_removes_what_it_showed(tmp_path: Path) -> None:
     root, uri = tmp_path / "store", f"sqlite:///{tmp_path}/mlflow.db"
-    store, tracker = open_store(str(root)), open_tracker(uri, experiment="e")
+    store, tracker = open_store(str(root)), open_tracker(uri, experiment="e", store=f"file:{root}")
     planned = accepted(store, small_plan())
     make(store, planned, tmp_path / "made")
     gone, kept = trained(planned)[:2]

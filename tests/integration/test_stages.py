@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ import pytest
 
 from encoders import BROKEN, ENCODER, write
 from studies import TinyStudy, accept_in, start_stage
-from xstilts import acceptance
+from xstilts import acceptance, conclusion
 from xstilts.core.catalogue import ENGLISH
 from xstilts.core.configs import CONFIGS
 from xstilts.core.errors import ExitCode, IntegrityError, LeaseHeld, Preempted, TrackingUnavailable, ZeroShotError
@@ -171,6 +172,40 @@ def test_another_server_gets_everything_without_training_again(tiny_study: TinyS
     assert not steps
     assert second_server.stages == first_server.stages
     assert second_server.versions == first_server.versions
+
+
+def test_a_server_that_lost_its_database_gets_everything_again(
+    tiny_study: TinyStudy, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker, plan, store = MemoryTracker(), tiny_study.plan, tiny_study.store
+    run_all(tiny_study, tracker)
+    publish = partial(conclusion.publish_study, tiny_study.study, store, tracker, plan)
+    assert {*publish(again=False)} == {plan.study, *(trial.name for trial in plan.trials)}
+    full = tracker.stages, tracker.versions, tracker.trials.keys(), tracker.studies.keys()
+    assert publish(again=False) == []
+
+    tracker.__init__()  # type: ignore[misc]
+    seen = acceptance.observe(plan, store, server=tracker.identity, known_runs=tracker.known_runs)
+    assert (seen.manifests.keys(), seen.published) == (plan.stages.keys(), frozenset())
+    assert "no longer has run" in caplog.text
+    steps: list[Progress] = []
+    run_all(tiny_study, tracker, report=steps.append)
+    assert not steps, "nothing is computed again"
+    assert {*publish(again=False)} == {plan.study, *(trial.name for trial in plan.trials)}
+    assert (tracker.stages, tracker.versions, tracker.trials.keys(), tracker.studies.keys()) == full
+
+    assert {*publish(again=True)} == {plan.study, *(trial.name for trial in plan.trials), *plan.stages}
+    assert (tracker.stages, tracker.versions, tracker.trials.keys(), tracker.studies.keys()) == full
+
+
+def test_a_server_that_does_not_answer_is_believed_to_have_what_receipts_name(tiny_study: TinyStudy) -> None:
+    def no_answer(_: object) -> set[str]:
+        raise TrackingUnavailable("no answer")
+
+    tracker, stage = MemoryTracker(), first(tiny_study, "data-scaling")
+    runner_of(tiny_study, tracker).run(request_of(tiny_study, stage))
+    seen = acceptance.observe(tiny_study.plan, tiny_study.store, server=tracker.identity, known_runs=no_answer)
+    assert seen.published == {stage.address}
 
 
 def test_files_that_are_gone_are_made_again(tiny_study: TinyStudy) -> None:

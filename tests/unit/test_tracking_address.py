@@ -27,7 +27,7 @@ names = st.text("abcdefghijklmnopqrstuvwxyz0123456789", min_size=1, max_size=12)
     ],
 )
 def test_a_server_has_one_identity(uri: str, identity: str) -> None:
-    assert open_tracker(uri, experiment="study").identity == identity
+    assert open_tracker(uri, experiment="study", store="s3://b").identity == identity
 
 
 def test_a_relative_database_is_identified_by_its_absolute_path(
@@ -54,7 +54,7 @@ def test_an_identity_is_stable(scheme: str, host: str, port: int) -> None:
 )
 def test_other_addresses_are_refused_with_those_that_are_taken(uri: str) -> None:
     with pytest.raises(UserError, match=r"sqlite:///path.*https://host:port") as caught:
-        open_tracker(uri, experiment="study")
+        open_tracker(uri, experiment="study", store="s3://b")
 
     assert "secret" not in str(caught.value)
 

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 
 from xstilts.api.load import InvalidDocument
-from xstilts.cli import cluster, data, export, gc, model, operator, study
+from xstilts.cli import cluster, data, export, gc, model, operator, repair, study
 from xstilts.core.errors import ExitCode, XstiltsError
 
 app = typer.Typer(
@@ -29,7 +29,9 @@ COMMANDS: tuple[Callable[..., None], ...] = (
     cluster.cancel,
     study.report,
     study.verify,
+    study.publish,
     gc.gc,
+    repair.repair,
     operator.operator,
 )
 for command in COMMANDS:

@@ -89,7 +89,7 @@ def _places(
     if store:
         yield InStore(Sweep(store, age))
         if tracking:
-            yield OnServer(open_tracker(tracking, experiment="gc"), store, age)
+            yield OnServer(open_tracker(tracking, experiment="gc", store=store.uri), store, age)
     if cluster:
         reached = connected(context)
         yield InCluster(reached, namespace or reached.namespace, age)

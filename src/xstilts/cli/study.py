@@ -1,4 +1,4 @@
-"""`xstilts init | validate | plan | run | status | report | verify`: a study from its file to its report."""
+"""`xstilts init | validate | plan | run | status | report | verify | publish`: a study from its file to its report."""
 
 import signal
 from pathlib import Path
@@ -235,10 +235,36 @@ def verify(
         raise IntegrityError(show.problems(found))
 
 
+def publish(
+    file: StudyFile,
+    again: Annotated[
+        bool, typer.Option("--again", help="Also what the server has by the receipts in the store.")
+    ] = False,
+) -> None:
+    """Show what a study has done on its tracking server, without running anything.
+
+    After the server lost runs: receipts in the store name the run of each stage, and those whose run is gone are
+    published again. With --again everything is, whatever the receipts say; what is there stays as it is.
+    """
+    from xstilts.conclusion import publish_study
+    from xstilts.tracking import open_tracker
+
+    study = load_study(file)
+    store = acceptance.store_of(study.spec.store)
+    tracker = open_tracker(study.spec.tracking.uri, experiment=study.experiment, store=store.uri)
+    planned = acceptance.load_plan(store, study.metadata.name)
+    tracker.check()
+    shown = publish_study(study, store, tracker, planned, again=again)
+    stages = sum(name in planned.stages for name in shown)
+    terminal.console().print(
+        f"Published to {tracker.identity}: {stages} stages, {len(shown) - stages} runs of trials and the study"
+    )
+
+
 def _server(study: Study) -> str:
     from xstilts.tracking import open_tracker
 
-    return open_tracker(study.spec.tracking.uri, experiment=study.experiment).identity
+    return open_tracker(study.spec.tracking.uri, experiment=study.experiment, store=study.spec.store.uri).identity
 
 
 def _report_folder(study: Study, out: Path | None) -> Path:

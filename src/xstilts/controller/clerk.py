@@ -87,7 +87,8 @@ class Clerk:
 
     def _accepted(self, study: Study, store: ObjectStore, plan: Plan) -> Accepted:
         self._keep(study, plan)
-        done = acceptance.observe(plan, store, server=self._tracker(study).identity)
+        tracker = self._tracker(study)
+        done = acceptance.observe(plan, store, server=tracker.identity, known_runs=tracker.known_runs)
         known = dict.fromkeys(plan.stages, Known.UNPUBLISHED)
         known |= dict.fromkeys(done.settled(plan), Known.DONE) | dict.fromkeys(done.to_run(plan), Known.ABSENT)
         return Accepted(outline(plan, uri=f"{store.uri}/{studies.plan_key(plan.study, plan.digest)}"), known)
@@ -96,7 +97,8 @@ class Clerk:
         """Whether a Study would have anything to run now: other data, model, settings or code than before."""
         store = self._store(study)
         plan = planner.plan(study, acceptance.resolve_world(study, store, open_at=self._open))
-        done = acceptance.observe(plan, store, server=self._tracker(study).identity)
+        tracker = self._tracker(study)
+        done = acceptance.observe(plan, store, server=tracker.identity, known_runs=tracker.known_runs)
         return not done.settled(plan).issuperset(plan.stages)
 
     # ---- stages
@@ -131,7 +133,7 @@ class Clerk:
         manifest = artifacts.load_manifest(store, stage.address)
         if manifest is None:
             return Known.ABSENT
-        if is_published(store, manifest, server=tracker.identity, publication=publication):
+        if is_published(store, tracker, manifest, publication):
             return Known.DONE
         try:
             with leases.hold(store, stage.address, holder="xstilts operator", ttl_seconds=seconds("LEASE", 30.0)):
@@ -208,6 +210,9 @@ class Clerk:
         )
 
     # ---- stores and plans
+
+    def _tracker(self, study: Study) -> Tracker:
+        return open_tracker(study.spec.tracking.uri, experiment=study.experiment, store=self._store(study).uri)
 
     def _store(self, study: Study) -> ObjectStore:
         return self._open(study.spec.store)

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from xstilts import acceptance
 from xstilts.api.study import Study
-from xstilts.conclusion import Finished, let_go, receipt, records, write_results
+from xstilts.conclusion import Finished, let_go, records, unpublished, write_results
 from xstilts.core.errors import ExitCode, IntegrityError, PermanentError
 from xstilts.core.keys import canonical_json
 from xstilts.core.missing import Done
@@ -37,9 +37,9 @@ def run_study(study: Study, folder: Path, *, listener: StudyListener) -> Finishe
     Once all trials have ended, weights that the Study's retention does not keep are evicted.
     """
     store = acceptance.store_of(study.spec.store)
-    tracker = open_tracker(study.spec.tracking.uri, experiment=study.experiment)
+    tracker = open_tracker(study.spec.tracking.uri, experiment=study.experiment, store=store.uri)
     planned = acceptance.accept(study, store)
-    done = acceptance.observe(planned, store, server=tracker.identity)
+    done = acceptance.observe(planned, store, server=tracker.identity, known_runs=tracker.known_runs)
     schedule = Schedule(planned, study.spec.failure_policy, done=done.settled(planned))
     engine = LocalEngine(
         study=study,
@@ -85,8 +85,7 @@ def log_folder(study: str) -> Path:
 def _publish(
     engine: LocalEngine, store: ObjectStore, tracker: Tracker, records: Sequence[TrialRecord | StudyRecord]
 ) -> None:
-    keys = {receipt(record, tracker): record for record in records}
-    missing = {key: record for key, record in keys.items() if not store.head(key)}
+    missing = unpublished(store, tracker, records)
     for key, outcome in zip(missing, engine.publish(list(missing.values())), strict=True):
         if outcome.exit_code != ExitCode.SUCCEEDED:
             raise PermanentError(f"a result could not be published to {tracker.identity}: {outcome.told}; run again")

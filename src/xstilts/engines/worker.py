@@ -49,11 +49,12 @@ def run_job(job: Job, parent: Connection) -> None:
 
 
 def _run(job: Job, parent: Connection, should_stop: Callable[[], bool]) -> Outcome:
-    tracker = open_tracker(job.tracking.uri, experiment=job.experiment)
+    store = store_of(job.store)
+    tracker = open_tracker(job.tracking.uri, experiment=job.experiment, store=store.uri)
     if not isinstance(job.work, StageRequest):
         return _publish(job.work, tracker)
     runner = StageRunner(
-        store=store_of(job.store),
+        store=store,
         tracker=tracker,
         scratch=job.scratch,
         lease_seconds=job.lease_seconds,

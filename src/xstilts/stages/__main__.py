@@ -98,9 +98,10 @@ def _prepare(options: argparse.Namespace, stop: threading.Event) -> tuple[StageR
             f"--key: the plan calls this stage {options.key}, and this image {request.key}; "
             "use an image of the version that planned, or plan again"
         )
+    opened = open_store(store.uri, endpoint=store.endpoint, region=store.region, path_style=store.path_style)
     runner = StageRunner(
-        store=open_store(store.uri, endpoint=store.endpoint, region=store.region, path_style=store.path_style),
-        tracker=open_tracker(tracking.uri, experiment=publication.experiment),
+        store=opened,
+        tracker=open_tracker(tracking.uri, experiment=publication.experiment, store=opened.uri),
         wait_for_lease=options.wait_for_lease,
         report=_log_progress,
         should_stop=stop.is_set,

@@ -3,6 +3,8 @@
 Everything comes from the manifest, so a stage can be published long after it ran, and to any number of servers.
 """
 
+import json
+import logging
 import time
 from collections.abc import Iterator, Mapping
 from statistics import fmean
@@ -22,9 +24,11 @@ from xstilts.core.keys import canonical_json, digest, stage_address
 from xstilts.core.manifests import ArtifactManifest, SplitRef
 from xstilts.core.results import CheckpointScores, EvaluationFacts, Publication, ScalingFacts, TrainingFacts
 from xstilts.store import evictions
-from xstilts.store.port import ObjectStore
+from xstilts.store.port import NotFound, ObjectStore
 from xstilts.tracking.port import Tracker
 from xstilts.tracking.records import Checkpoint, CheckpointRef, Context, DatasetUse, Point, Score, StageRecord
+
+log = logging.getLogger(__name__)
 
 
 def receipt_key(address: str, *, server: str, publication: Publication) -> str:
@@ -32,13 +36,28 @@ def receipt_key(address: str, *, server: str, publication: Publication) -> str:
     return f"{address}/receipts/{digest([server, publication.document()])}.json"
 
 
-def is_published(store: ObjectStore, manifest: ArtifactManifest, *, server: str, publication: Publication) -> bool:
-    """Whether the receipt is there, and the server does not call the weights evicted that are back."""
+def is_published(store: ObjectStore, tracker: Tracker, manifest: ArtifactManifest, publication: Publication) -> bool:
+    """Whether the server still has the run that the receipt names, and does not call weights evicted that are back.
+
+    A server that lost its database is so filled again.
+    """
     address = stage_address(manifest.kind, manifest.key)
-    if not store.head(receipt_key(address, server=server, publication=publication)):
+    run = published_run(store, receipt_key(address, server=tracker.identity, publication=publication))
+    if run is None:
+        return False
+    if run not in tracker.known_runs([run]):
+        log.warning("MLflow at %s no longer has run %s of %s: it is published again", tracker.identity, run, address)
         return False
     eviction = evictions.load(store, address)
     return eviction is None or eviction.concerns(manifest)
+
+
+def published_run(store: ObjectStore, receipt: str) -> str | None:
+    """Id of the run that a receipt names, of a stage, a trial or a study; None where there is none, or a broken one."""
+    try:
+        return str(json.loads(store.read(receipt))["runId"])
+    except (NotFound, ValueError, KeyError, TypeError):
+        return None
 
 
 def publish(store: ObjectStore, tracker: Tracker, manifest: ArtifactManifest, publication: Publication) -> None:

@@ -150,7 +150,7 @@ class StageRunner:
         patience = Patience(self.outage_seconds, self.should_stop)
         patient = replace(self, store=PatientStore(self.store, patience))
         deadline = time.monotonic() + self.wait_for_lease
-        while not patient._is_done(request):
+        while not patience(lambda: patient._is_done(request)):
             try:
                 patient._bring_about(request, patience)
             except LeaseHeld as error:
@@ -219,8 +219,7 @@ class StageRunner:
     def _is_done(self, request: StageRequest) -> bool:
         """Whether nothing is left to do."""
         manifest = artifacts.load_manifest(self.store, request.address)
-        shown, server = request.publication, self.tracker.identity
-        if manifest is None or not is_published(self.store, manifest, server=server, publication=shown):
+        if manifest is None or not is_published(self.store, self.tracker, manifest, request.publication):
             return False
         if evictions.load(self.store, request.address):
             return not request.rebuild

@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -38,11 +39,26 @@ def manifest_key(address: str) -> str:
 
 
 def put_blob(store: ObjectStore, path: Path, *, name: str | None = None) -> FileEntry:
-    """Store a file's content unless it is there, and return its entry under `name` (the file's own by default)."""
+    """Store a file's content unless it is there, and return its entry under `name` (the file's own by default).
+
+    What is there is read and compared: content that was damaged is replaced.
+    """
     entry = FileEntry(path=name or path.name, sha256=_sha256(path), size=path.stat().st_size)
+    key = blob_key(entry.sha256)
     if not has_blob(store, entry):
-        store.upload(blob_key(entry.sha256), path)
+        store.upload(key, path)
+    elif stored_digest(store, key) != entry.sha256:
+        log.warning("%s in %s was damaged: it is replaced with the content of %s", key, store.uri, entry.path)
+        store.upload(key, path)
     return entry
+
+
+def stored_digest(store: ObjectStore, key: str) -> str:
+    """sha256 of an object's content as it is now. Raises NotFound."""
+    with tempfile.TemporaryDirectory(prefix="xstilts-digest-") as folder:
+        path = Path(folder, "content")
+        store.download(key, path)
+        return _sha256(path)
 
 
 def put_blobs(store: ObjectStore, folder: Path, paths: Iterable[Path]) -> tuple[FileEntry, ...]:
@@ -152,7 +168,7 @@ def _fetch_file(store: ObjectStore, entry: FileEntry, folder: Path) -> Path:
         unverified.unlink()
         raise IntegrityError(
             f"{entry.path}: the content stored in {store.uri} has sha256 {found}, but its manifest says "
-            f"{entry.sha256}; remove {blob_key(entry.sha256)} and publish the file again"
+            f"{entry.sha256}; remove what is damaged: xstilts repair {store.uri}; then run or import again"
         )
     return unverified.replace(target)
 

@@ -22,7 +22,9 @@ from xstilts.store.port import NotFound, ObjectStore, PreconditionFailed
 log = logging.getLogger(__name__)
 
 
-class _Latest(Model):
+class Latest(Model):
+    """The pointer."""
+
     digest: str
 
 
@@ -47,7 +49,7 @@ def put_dataset(store: ObjectStore, manifest: DatasetManifest, root: Path) -> Da
 def load_dataset(store: ObjectStore, name: str, digest: str | None = None) -> DatasetManifest | None:
     """The import with that digest, by default the latest; None where there is none."""
     if digest is None:
-        pointer = documents.load(store, _latest_key(name), _Latest)
+        pointer = documents.load(store, _latest_key(name), Latest)
         if pointer is None:
             return None
         digest = pointer.digest
@@ -95,7 +97,7 @@ def _put(store: ObjectStore, key: str, document: Model) -> None:
 
 def _point(store: ObjectStore, manifest: DatasetManifest) -> None:
     """Make the import the latest, unless another import does so at this moment: then that one came after ours."""
-    key, pointer = _latest_key(manifest.name), documents.encode(_Latest(digest=manifest.digest))
+    key, pointer = _latest_key(manifest.name), documents.encode(Latest(digest=manifest.digest))
     try:
         try:
             there, etag = store.read_versioned(key)

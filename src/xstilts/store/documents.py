@@ -36,8 +36,13 @@ def encode(document: Model) -> bytes:
 
 def unreadable(store: ObjectStore, key: str, error: ValidationError) -> IntegrityError:
     """A stored document that this version does not understand; the message names its first wrong field."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    field = ".".join(map(str, first["loc"])) or "the document"
     return IntegrityError(
-        f"{key} in {store.uri} is not readable: {field}: {first['msg']} (broken, or written by another version)"
+        f"{key} in {store.uri} is not readable: {first_problem(error)}; if it was cut off, mend it: "
+        f"xstilts repair {store.uri}; if another version of xstilts wrote it, use that one"
     )
+
+
+def first_problem(error: ValidationError) -> str:
+    """The first wrong field."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return f"{'.'.join(map(str, first['loc'])) or 'the document'}: {first['msg']}"

@@ -47,6 +47,11 @@ class LeaseDocument(Model):
     """Counts renewals, so that each changes the ETag."""
 
 
+def free(*, epoch: int) -> LeaseDocument:
+    """A lease that nobody holds, in place of one that can't be read; whoever had that one has lost it."""
+    return LeaseDocument(holder=None, epoch=epoch, ttl_seconds=0.0, token=uuid.uuid4().hex)
+
+
 def lease_key(address: str) -> str:
     return f"{address}/lease.json"
 

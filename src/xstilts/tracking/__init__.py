@@ -54,11 +54,14 @@ def preload() -> None:
         importlib.import_module(module)
 
 
-def open_tracker(uri: str, *, experiment: str, takes_artifacts: Callable[[str], bool] | None = None) -> Tracker:
+def open_tracker(
+    uri: str, *, experiment: str, store: str, takes_artifacts: Callable[[str], bool] | None = None
+) -> Tracker:
     """The tracker at `sqlite:///path` or `http(s)://host[:port]`; nothing is connected or imported yet.
 
+    `store` is the URI of the store whose stages are published: what others publish to the same server is not touched.
     `takes_artifacts` says whether this process's own identity may write to a place that the server names for
     artifacts, such as `s3://…`; what goes through the server is never asked for. Without it any place will do.
     Raises `UserError` for any other address.
     """
-    return MlflowTracker(uri, experiment=experiment, takes_artifacts=takes_artifacts)
+    return MlflowTracker(uri, experiment=experiment, store=store, takes_artifacts=takes_artifacts)

@@ -32,6 +32,16 @@ _SQLITE = "sqlite:///"
 _REFUSALS = frozenset(
     {"UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED", "ENDPOINT_NOT_FOUND", "NOT_IMPLEMENTED"}
 )
+_LOGIN = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD (or MLFLOW_TRACKING_TOKEN), or tracking.secretRef"
+_ADVICE = {
+    401: f"the server asks for a login, or refuses the one it got: check {_LOGIN}",
+    403: f"this user may not do that: grant it the permission, or name another user in {_LOGIN}",
+    404: "there is no MLflow API at this address: check host, port and path (a server that was started with "
+    "--static-prefix /mlflow has an address that ends with /mlflow)",
+}
+"""What to do about answers that are not about what was asked, by HTTP status."""
+_STATUSES = {"UNAUTHENTICATED": 401, "CUSTOMER_UNAUTHORIZED": 401, "PERMISSION_DENIED": 403, "ENDPOINT_NOT_FOUND": 404}
+"""The same statuses as MLflow's client names them."""
 _TEMPORARY = frozenset(
     {"TEMPORARILY_UNAVAILABLE", "INTERNAL_ERROR", "DEADLINE_EXCEEDED", "REQUEST_LIMIT_EXCEEDED", "RESOURCE_EXHAUSTED"}
 )
@@ -111,7 +121,7 @@ class Connection:
         )
 
     def server_version(self) -> str:
-        """Version of MLflow at the other end; raises what the HTTP library raises."""
+        """Version of MLflow at the other end. Raises TrackingError where it refuses, or what HTTP libraries do."""
         self._connected()
         if self.database:
             import mlflow
@@ -122,7 +132,13 @@ class Connection:
 
         credentials = get_default_host_creds(self._uri)  # type: ignore[no-untyped-call]
         response = http_request(credentials, "/version", "GET")  # type: ignore[no-untyped-call]
-        return str(response.text).strip() if response.ok else f"HTTP {response.status_code}"
+        if response.ok:
+            return str(response.text).strip()
+        kind = TrackingUnavailable if response.status_code >= 500 or response.status_code == 429 else TrackingError
+        raise kind(
+            f"MLflow at {self.identity}: GET /version failed with HTTP {response.status_code}"
+            f"{_advice(response.status_code)}"
+        )
 
     def _database(self) -> Path | None:
         return Path(self.identity.removeprefix(_SQLITE)) if self.identity.startswith(_SQLITE) else None
@@ -172,7 +188,11 @@ class Connection:
         message = f"MLflow at {self.identity}: {call} failed: {redacted(str(error))}"
         if _is_temporary(error):
             return TrackingUnavailable(message)
-        return TrackingError(message)
+        return TrackingError(f"{message}{_advice(_STATUSES.get(getattr(error, 'error_code', '')))}")
+
+
+def _advice(status: int | None) -> str:
+    return f"; {_ADVICE[status]}" if status in _ADVICE else ""
 
 
 def _is_refusal(error: Exception) -> bool:

@@ -1,7 +1,6 @@
 """What publications that were cut off, and stages that are gone, leave on an MLflow server; found by `xstilts gc`.
 
-Several stores may publish to one server, so a model or a version is of a stage that is gone only where its weights lay
-in the store that was asked about.
+Several stores may publish to one server: only what the store that is asked about has published is looked at.
 """
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 from xstilts.tracking.connection import Calls
 from xstilts.tracking.records import Leftover, Needed
 from xstilts.tracking.registry import A_PAGE, CHECKPOINT, MODEL_ID, STAGE_KEY, STUDY, URI, wanted_versions
-from xstilts.tracking.runs import CREATED, managed_experiments, pages, seniority
+from xstilts.tracking.runs import CREATED, belongs_to, lies_in, managed_experiments, pages, seniority
 
 ROLE = "xstilts.role"
 TRIAL_KEY = "xstilts.trial_key"
@@ -25,19 +24,21 @@ class Found(NamedTuple):
 
 
 def find(calls: Calls, needed: Needed) -> list[Found]:
-    """In the order in which they are best removed: a run last."""
+    """Of what the store has published, in the order in which it is best removed: a run last."""
     experiments = managed_experiments(calls)
     if not experiments:
         return []
     runs: dict[Hashable, list[Any]] = {}
     for run in _runs(calls, experiments):
-        runs.setdefault(_identity(run), []).append(run)
+        if belongs_to(run, needed.store):
+            runs.setdefault(_identity(run), []).append(run)
     first = {identity: min(several, key=seniority) for identity, several in runs.items()}
     versions = wanted_versions(calls)
+    models = _all_models(calls, experiments)
     kept_models = {version.tags.get(MODEL_ID) for version, reason in versions if reason}
     found = [
-        *_versions(calls, [version for version, reason in versions if not reason], needed),
-        *_models(calls, [m for m in _all_models(calls, experiments) if m.model_id not in kept_models], first, needed),
+        *_versions(calls, [v for v, reason in versions if not reason and _is_ours(v, needed)], needed),
+        *_models(calls, [m for m in models if m.model_id not in kept_models and _is_ours(m, needed)], first, needed),
         *_duplicate_runs(calls, runs, first),
         *_open_runs(calls, first, needed),
     ]
@@ -73,9 +74,12 @@ def _models(calls: Calls, models: Sequence[Any], first_runs: Mapping[Hashable, A
             yield Found(Leftover("model", model.model_id, why, model.creation_timestamp / 1000), remove)
 
 
+def _is_ours(entity: Any, needed: Needed) -> bool:
+    return lies_in(entity.tags.get(URI, ""), needed.store)
+
+
 def _gone(tags: Mapping[str, str], needed: Needed) -> str | None:
-    of_this_store = tags.get(URI, "").startswith(f"{needed.store}/stages/")
-    return "its stage is gone" if of_this_store and tags[STAGE_KEY] not in needed.stages else None
+    return None if tags[STAGE_KEY] in needed.stages else "its stage is gone"
 
 
 def _all_models(calls: Calls, experiments: Sequence[str]) -> list[Any]:
@@ -98,7 +102,7 @@ def _runs(calls: Calls, experiments: Sequence[str]) -> list[Any]:
 
 
 def _identity(run: Any) -> Hashable:
-    """A stage has one run a server, a trial and a study one in their experiment."""
+    """Of one store's runs: a stage has one per server, a trial and a study one in their experiment."""
     tags = run.data.tags
     if tags[ROLE] == "stage":
         return "stage", tags.get(STAGE_KEY)

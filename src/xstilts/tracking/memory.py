@@ -63,6 +63,11 @@ class MemoryTracker:
         )
         return f"study-{record.study}"
 
+    def known_runs(self, run_ids: Collection[str]) -> set[str]:
+        trials = {f"trial-{study}-{key}" for study, key in self.trials}
+        there = {f"stage-{key}" for key in self.stages} | trials | {f"study-{name}" for name in self.studies}
+        return there & set(run_ids)
+
     def kept_stages(self) -> dict[str, str]:
         named = {(model, number): f"alias {alias} of {model}" for (model, alias), number in self.aliases.items()}
         named |= {place: f"pin of {place[0]}" for place in self.pinned}

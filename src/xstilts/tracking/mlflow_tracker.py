@@ -4,7 +4,8 @@
                                                             ▲ scores of evaluation are linked to the LoggedModels
 
 A stage's run is looked for in all experiments that xstilts uses on the server, because stages are shared by studies;
-a study's and its trials' runs in the tracker's own experiment.
+a study's and its trials' runs in the tracker's own experiment. All belong to a store: where several stores publish to
+one server, each has runs, LoggedModels and versions of its own, also of stages with the same key.
 """
 
 import hashlib
@@ -43,11 +44,14 @@ _PROXIED = ("mlflow-artifacts:", "http:", "https:")
 
 
 class MlflowTracker:
-    """Publishes to one experiment of an MLflow server, or of a SQLite file."""
+    """Publishes what one store holds to one experiment of an MLflow server, or of a SQLite file."""
 
-    def __init__(self, uri: str, *, experiment: str, takes_artifacts: Callable[[str], bool] | None = None) -> None:
+    def __init__(
+        self, uri: str, *, experiment: str, store: str, takes_artifacts: Callable[[str], bool] | None = None
+    ) -> None:
         self._connection = Connection(uri)
         self._experiment_name = experiment
+        self._store = store
         self._takes_artifacts = takes_artifacts
 
     @property
@@ -77,11 +81,19 @@ class MlflowTracker:
         return self._connection.converge(lambda calls: self._study_pass(calls, record, digest))
 
     def kept_stages(self) -> dict[str, str]:
-        return self._connection.converge(registry.kept_stages)
+        return self._connection.converge(lambda calls: registry.kept_stages(calls, self._store))
 
     def set_evicted(self, stage_keys: Collection[str], *, evicted: bool) -> None:
         if stage_keys:
-            self._connection.converge(lambda calls: registry.set_evicted(calls, stage_keys, evicted=evicted))
+            self._connection.converge(
+                lambda calls: registry.set_evicted(calls, stage_keys, self._store, evicted=evicted)
+            )
+
+    def known_runs(self, run_ids: Collection[str]) -> set[str]:
+        database = self._connection.database
+        if not run_ids or (database and not database.exists()):
+            return set()
+        return self._connection.converge(lambda calls: runs.known_runs(calls, run_ids, store=self._store))
 
     def leftovers(self, needed: Needed) -> list[Leftover]:
         return self._connection.converge(lambda calls: [found.leftover for found in leftovers.find(calls, needed)])
@@ -111,16 +123,17 @@ class MlflowTracker:
     def _stage_pass(self, calls: Calls, record: StageRecord) -> StagePublished:
         experiment = self._experiment(calls)
         experiments = runs.managed_experiments(calls)
-        run = _stage_run(calls, experiments, experiment, record)
+        run = self._stage_run(calls, experiments, experiment, record)
         runs.log_params(calls, run, record.params)
-        models = registry.ensure_models(calls, experiments, run, record)
-        scored = registry.find_models(calls, experiments, {score.model for score in record.scores if score.model})
+        models = registry.ensure_models(calls, experiments, run, record, self._store)
+        refs = {score.model for score in record.scores if score.model}
+        scored = registry.find_models(calls, experiments, refs, self._store)
         metrics = [*_history(record, models), *_scores(record, scored)]
         runs.log_metrics(calls, run, metrics, [*models.values(), *scored.values()])
         scored_on = [score.dataset for score in record.scores if score.dataset]
         runs.link_inputs(calls, run, [*record.datasets, *scored_on], [model.model_id for model in scored.values()])
         runs.link_outputs(calls, run, {models[c.name].model_id: c.step for c in record.checkpoints})
-        versions = registry.ensure_versions(calls, record, models)
+        versions = registry.ensure_versions(calls, record, models, self._store)
         runs.set_status(calls, run, "FINISHED", end_time=record.finished)
         return StagePublished(run.info.run_id, {name: m.model_id for name, m in models.items()}, versions)
 
@@ -129,9 +142,9 @@ class MlflowTracker:
         study = self._study_run(calls, experiment, record.study)
         identity = {"role": "trial", "study": record.study, "trial_key": record.key}
         new = runs.NewRun(experiment=experiment, name=record.name, started=_now())
-        run = runs.ensure_run(calls, [experiment], identity, new)
+        run = runs.ensure_run(calls, [experiment], identity, new, store=self._store)
         runs.log_params(calls, run, record.params)
-        links = _stage_links(calls, run, record)
+        links = self._stage_links(calls, record)
         runs.set_tags(calls, run, {"mlflow.parentRunId": study.info.run_id, **links})
         runs.update_metrics(calls, run, record.scores)
         runs.set_status(calls, run, _STATUS[record.state])
@@ -158,6 +171,31 @@ class MlflowTracker:
                 "--serve-artifacts"
             )
 
+    def _stage_run(self, calls: Calls, experiments: Sequence[str], experiment: str, record: StageRecord) -> Any:
+        """The stage's run. Its tags never change, so that they are all set with its creation."""
+        tags = {
+            **record.tags,
+            "xstilts.stage_kind": record.kind,
+            "xstilts.address": record.address,
+            "xstilts.manifest_digest": record.manifest_digest,
+            "xstilts.study": record.study,
+            "xstilts.recipe": record.recipe,
+        }
+        name = f"{record.kind}-{record.key[:12]}"
+        new = runs.NewRun(experiment=experiment, name=name, started=record.started, tags=tags)
+        identity = {"role": "stage", "stage_key": record.key}
+        return runs.ensure_run(calls, experiments, identity, new, store=self._store)
+
+    def _stage_links(self, calls: Calls, record: TrialRecord) -> dict[str, str]:
+        """Address of each published stage of the trial to its run's id, as tags."""
+        experiments = runs.managed_experiments(calls)
+        links: dict[str, str] = {}
+        for address in record.stage_runs:
+            identity = {"role": "stage", "stage_key": address.rpartition("/")[2]}
+            if stage := runs.find_run(calls, experiments, identity, store=self._store):
+                links[address] = stage.info.run_id
+        return links
+
     def _experiment(self, calls: Calls) -> str:
         database = self._connection.database
         # Beside a SQLite file, where MLflow would take the working directory; a server knows its own place.
@@ -166,33 +204,7 @@ class MlflowTracker:
 
     def _study_run(self, calls: Calls, experiment: str, study: str) -> Any:
         new = runs.NewRun(experiment=experiment, name=study, started=_now())
-        return runs.ensure_run(calls, [experiment], {"role": "study", "study": study}, new)
-
-
-def _stage_run(calls: Calls, experiments: Sequence[str], experiment: str, record: StageRecord) -> Any:
-    """The stage's run. Its tags never change, so that they are all set with its creation."""
-    tags = {
-        **record.tags,
-        "xstilts.stage_kind": record.kind,
-        "xstilts.address": record.address,
-        "xstilts.manifest_digest": record.manifest_digest,
-        "xstilts.study": record.study,
-        "xstilts.recipe": record.recipe,
-    }
-    name = f"{record.kind}-{record.key[:12]}"
-    new = runs.NewRun(experiment=experiment, name=name, started=record.started, tags=tags)
-    return runs.ensure_run(calls, experiments, {"role": "stage", "stage_key": record.key}, new)
-
-
-def _stage_links(calls: Calls, run: Any, record: TrialRecord) -> dict[str, str]:
-    """Address of each published stage of the trial to its run's id, as tags."""
-    experiments = runs.managed_experiments(calls)
-    links: dict[str, str] = {}
-    for address in record.stage_runs:
-        identity = {"role": "stage", "stage_key": address.rpartition("/")[2]}
-        if stage := runs.find_run(calls, experiments, identity):
-            links[address] = stage.info.run_id
-    return links
+        return runs.ensure_run(calls, [experiment], {"role": "study", "study": study}, new, store=self._store)
 
 
 def _history(record: StageRecord, models: Mapping[str, Any]) -> list[Any]:

@@ -64,6 +64,10 @@ class Tracker(Protocol):
         """Mark all versions of the stages' checkpoints as evicted, or take the mark away."""
         ...
 
+    def known_runs(self, run_ids: Collection[str]) -> Collection[str]:
+        """Those of the ids, as publications returned them, whose runs are still there."""
+        ...
+
     def leftovers(self, needed: Needed) -> list[Leftover]:
         """Runs that nobody ended, models and versions of stages that are gone, and duplicates.
 

@@ -11,7 +11,7 @@ from typing import Any
 from xstilts.core.errors import NotPublished
 from xstilts.tracking.connection import Calls
 from xstilts.tracking.records import Checkpoint, CheckpointRef, StageRecord
-from xstilts.tracking.runs import cut, equals, pages
+from xstilts.tracking.runs import cut, equals, lies_in, pages
 
 CHECKPOINT = "xstilts.checkpoint"
 MODEL_ID = "xstilts.model_id"
@@ -28,18 +28,21 @@ IS_EXTERNAL = "mlflow.model.isExternal"
 """MLflow's own mark, as `mlflow.create_external_model` sets it, of models whose weights lie elsewhere."""
 
 
-def models_of_stage(calls: Calls, experiments: Sequence[str], stage_key: str) -> list[Any]:
-    """All LoggedModels of a stage, with their metrics, the oldest first."""
-    found = calls.search_logged_models(list(experiments), filter_string=equals(stage_key=stage_key))
+def models_of_stage(calls: Calls, experiments: Sequence[str], stage_key: str, store: str) -> list[Any]:
+    """All LoggedModels of a stage whose weights lie in the store, with their metrics, the oldest first."""
+    every = calls.search_logged_models(list(experiments), filter_string=equals(stage_key=stage_key))
+    found = [model for model in every if _is_of(model, store)]
     return sorted(found, key=lambda model: (model.creation_timestamp, model.model_id))
 
 
-def find_models(calls: Calls, experiments: Sequence[str], refs: Iterable[CheckpointRef]) -> dict[CheckpointRef, Any]:
+def find_models(
+    calls: Calls, experiments: Sequence[str], refs: Iterable[CheckpointRef], store: str
+) -> dict[CheckpointRef, Any]:
     """The LoggedModels of checkpoints that other stages have published."""
     wanted = set(refs)
     found: dict[CheckpointRef, Any] = {}
     for stage_key in sorted({ref.stage_key for ref in wanted}):
-        for model in models_of_stage(calls, experiments, stage_key):
+        for model in models_of_stage(calls, experiments, stage_key, store):
             found.setdefault(CheckpointRef(stage_key, model.tags.get(CHECKPOINT, "")), model)
     if missing := wanted - found.keys():
         raise NotPublished(
@@ -49,25 +52,27 @@ def find_models(calls: Calls, experiments: Sequence[str], refs: Iterable[Checkpo
     return {ref: found[ref] for ref in wanted}
 
 
-def ensure_models(calls: Calls, experiments: Sequence[str], run: Any, record: StageRecord) -> dict[str, Any]:
+def ensure_models(
+    calls: Calls, experiments: Sequence[str], run: Any, record: StageRecord, store: str
+) -> dict[str, Any]:
     """Checkpoint name to its LoggedModel, READY. Of several the oldest stays."""
-    models = _settled_models(calls, experiments, run, record.key)
+    models = _settled_models(calls, experiments, run, record.key, store)
     missing = [checkpoint for checkpoint in record.checkpoints if checkpoint.name not in models]
     for checkpoint in missing:
         _create_model(calls, run, record, checkpoint)
     if missing:  # another process may have been first; it is too late to see that once versions point to them
-        models = _settled_models(calls, experiments, run, record.key)
+        models = _settled_models(calls, experiments, run, record.key, store)
     for model in models.values():
         if str(model.status) != "READY":
             calls.finalize_logged_model(model.model_id, "READY")
     return models
 
 
-def ensure_versions(calls: Calls, record: StageRecord, models: Mapping[str, Any]) -> dict[str, int]:
+def ensure_versions(calls: Calls, record: StageRecord, models: Mapping[str, Any], store: str) -> dict[str, int]:
     """Checkpoint name to its version; of several the lowest stays."""
     name = registered_name(record.registered_model)
     versions: dict[str, int] = {}
-    for version in _versions_of_stage(calls, name, record.key):
+    for version in _versions_of_stage(calls, name, record.key, store):
         checkpoint = version.tags.get(CHECKPOINT, "")
         model = models.get(checkpoint)
         belongs = model is not None and version.tags.get(MODEL_ID) == model.model_id
@@ -82,9 +87,10 @@ def ensure_versions(calls: Calls, record: StageRecord, models: Mapping[str, Any]
     return versions
 
 
-def kept_stages(calls: Calls) -> dict[str, str]:
-    """Stage key to what a person did with one of its versions."""
-    return {version.tags[STAGE_KEY]: reason for version, reason in wanted_versions(calls) if reason}
+def kept_stages(calls: Calls, store: str) -> dict[str, str]:
+    """Key of a stage of the store to what a person did with one of its versions."""
+    wanted = wanted_versions(calls)
+    return {version.tags[STAGE_KEY]: reason for version, reason in wanted if reason and _is_of(version, store)}
 
 
 def wanted_versions(calls: Calls) -> list[tuple[Any, str | None]]:
@@ -108,9 +114,11 @@ def wanted_versions(calls: Calls) -> list[tuple[Any, str | None]]:
     return [(version, reason(version)) for version in versions]
 
 
-def set_evicted(calls: Calls, stage_keys: Collection[str], *, evicted: bool) -> None:
-    """Sets or deletes the tag of all versions of the stages, in any registered model."""
+def set_evicted(calls: Calls, stage_keys: Collection[str], store: str, *, evicted: bool) -> None:
+    """Sets or deletes the tag of all versions of the store's stages, in any registered model."""
     for version in _our_versions(calls):
+        if not _is_of(version, store):
+            continue
         if version.tags[STAGE_KEY] in stage_keys and (EVICTED in version.tags) != evicted:
             if evicted:
                 calls.set_model_version_tag(version.name, version.version, EVICTED, "true")
@@ -133,10 +141,10 @@ def logged_name(name: str) -> str:
     return re.sub(r"[/:.%\"']", "-", name)
 
 
-def _settled_models(calls: Calls, experiments: Sequence[str], run: Any, stage_key: str) -> dict[str, Any]:
-    """Checkpoint name to the oldest LoggedModel of this run; all others of the stage are deleted."""
+def _settled_models(calls: Calls, experiments: Sequence[str], run: Any, stage_key: str, store: str) -> dict[str, Any]:
+    """Checkpoint name to the oldest LoggedModel of this run; all others that the store has of the stage are deleted."""
     models: dict[str, Any] = {}
-    for model in models_of_stage(calls, experiments, stage_key):
+    for model in models_of_stage(calls, experiments, stage_key, store):
         belongs = model.source_run_id == run.info.run_id
         if not belongs or models.setdefault(model.tags.get(CHECKPOINT, ""), model) is not model:
             calls.delete_logged_model(model.model_id)
@@ -173,9 +181,14 @@ def _create_version(calls: Calls, name: str, record: StageRecord, checkpoint: Ch
     )
 
 
-def _versions_of_stage(calls: Calls, name: str, stage_key: str) -> list[Any]:
-    found = calls.search_model_versions(f"name = '{name}' and {equals(stage_key=stage_key)}")
-    return sorted(found, key=lambda version: int(version.version))
+def _versions_of_stage(calls: Calls, name: str, stage_key: str, store: str) -> list[Any]:
+    every = calls.search_model_versions(f"name = '{name}' and {equals(stage_key=stage_key)}")
+    return sorted((version for version in every if _is_of(version, store)), key=lambda version: int(version.version))
+
+
+def _is_of(entity: Any, store: str) -> bool:
+    """Whether the weights of a LoggedModel or version lie in the store: another one may have made the same stage."""
+    return lies_in(entity.tags.get(URI, ""), store)
 
 
 def _tags(record: StageRecord, checkpoint: Checkpoint) -> dict[str, str]:

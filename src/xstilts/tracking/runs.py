@@ -7,7 +7,7 @@ import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -21,12 +21,15 @@ MANAGED = "xstilts.managed"
 
 CHECKED = "xstilts.checked"
 """Tag of an experiment with the time of the last preflight, in milliseconds: proof that we may write."""
+STORE = "xstilts.store"
+"""Tag with the URI of the store that published a run: the same stage made in two stores has a run for each."""
 CREATED = "xstilts.created"
 """Tag with the time at which a run was made, in nanoseconds: its own start is the stage's, in all duplicates."""
 
 PARAM_LENGTH = 6000
 PARAMS_A_BATCH = 100
 METRICS_A_BATCH = 1000
+RUNS_A_SEARCH = 200
 
 _log = logging.getLogger(__name__)
 
@@ -91,13 +94,43 @@ def pages(search: Callable[[str | None], Any]) -> list[Any]:
             return found
 
 
-def find_run(calls: Calls, experiments: Sequence[str], identity: Mapping[str, str]) -> Any | None:
-    """The run with these tags. Of several, the one created first stays, the others are deleted."""
+def find_run(calls: Calls, experiments: Sequence[str], identity: Mapping[str, str], *, store: str) -> Any | None:
+    """The run with these tags that the store published. Of several, the one created first stays, the rest are deleted.
+
+    A run of a version that did not tag the store is adopted if the data that it read lie there, or it read none.
+    """
     found = calls.search_runs(list(experiments), filter_string=equals(**identity), max_results=1000)
-    runs = sorted(found, key=seniority)
+    runs = sorted((run for run in found if belongs_to(run, store)), key=seniority)
     for duplicate in runs[1:]:
         calls.delete_run(duplicate.info.run_id)
-    return runs[0] if runs else None
+    if not runs:
+        return None
+    set_tags(calls, runs[0], {STORE: store})
+    return runs[0]
+
+
+def belongs_to(run: Any, store: str) -> bool:
+    """Whether the store published the run."""
+    if STORE in run.data.tags:
+        return bool(run.data.tags[STORE] == store)
+    sources = [_source(used.dataset) for used in (run.inputs.dataset_inputs if run.inputs else ())]
+    return not sources or any(lies_in(source, store) for source in sources)
+
+
+def lies_in(uri: str, store: str) -> bool:
+    """Whether the address is of something in the store."""
+    return uri.startswith(f"{store}/")
+
+
+def known_runs(calls: Calls, run_ids: Collection[str], *, store: str) -> set[str]:
+    """Those of the ids whose runs are on the server, not deleted, and the store's."""
+    experiments = managed_experiments(calls)
+    known: set[str] = set()
+    for batch in _batches(sorted(run_ids), RUNS_A_SEARCH) if experiments else ():
+        listed = ", ".join(f"'{run_id}'" for run_id in batch)
+        found = calls.search_runs(experiments, filter_string=f"attributes.run_id IN ({listed})", max_results=1000)
+        known |= {run.info.run_id for run in found if belongs_to(run, store)}
+    return known
 
 
 def seniority(run: Any) -> tuple[str, str]:
@@ -105,16 +138,22 @@ def seniority(run: Any) -> tuple[str, str]:
     return run.data.tags.get(CREATED, ""), run.info.run_id
 
 
-def ensure_run(calls: Calls, experiments: Sequence[str], identity: Mapping[str, str], new: NewRun) -> Any:
-    """The run with these tags, created when there is none.
+def ensure_run(
+    calls: Calls, experiments: Sequence[str], identity: Mapping[str, str], new: NewRun, *, store: str
+) -> Any:
+    """The run with these tags that the store published, created when there is none.
 
     It is looked for again after creation, before anything is hung on it: another process may have been first.
     """
-    if run := find_run(calls, experiments, identity):
+    if run := find_run(calls, experiments, identity, store=store):
         return run
-    own = {CREATED: f"{time.time_ns():020d}", **{f"xstilts.{key}": value for key, value in identity.items()}}
+    own = {
+        CREATED: f"{time.time_ns():020d}",
+        STORE: store,
+        **{f"xstilts.{key}": value for key, value in identity.items()},
+    }
     run = calls.create_run(new.experiment, start_time=new.started, tags={**new.tags, **own}, run_name=new.name)
-    return find_run(calls, experiments, identity) or run
+    return find_run(calls, experiments, identity, store=store) or run
 
 
 def log_params(calls: Calls, run: Any, params: Mapping[str, str]) -> None:
@@ -214,6 +253,14 @@ def _dataset_input(use: DatasetUse) -> Any:
     tags = {"mlflow.data.context": use.context, **use.tags}
     dataset = Dataset(use.name, use.digest, source_type="xstilts", source=json.dumps({"uri": use.source}))
     return DatasetInput(dataset, [InputTag(key, value) for key, value in tags.items()])
+
+
+def _source(dataset: Any) -> str:
+    """Where it lies in the store that it was read from, as `_dataset_input` tells it."""
+    try:
+        return str(json.loads(dataset.source)["uri"])
+    except (ValueError, TypeError, KeyError):
+        return str(dataset.source)
 
 
 def _run_points(calls: Calls, run: Any, keys: Iterable[str]) -> set[tuple[str, int, int]]:
