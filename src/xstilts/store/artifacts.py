@@ -44,13 +44,23 @@ def put_blob(store: ObjectStore, path: Path, *, name: str | None = None) -> File
     What is there is read and compared: content that was damaged is replaced.
     """
     entry = FileEntry(path=name or path.name, sha256=_sha256(path), size=path.stat().st_size)
+    if not _holds(store, entry):
+        store.upload(blob_key(entry.sha256), path)
+    return entry
+
+
+def _holds(store: ObjectStore, entry: FileEntry) -> bool:
+    """Whether the content is there, and is what its name says."""
     key = blob_key(entry.sha256)
     if not has_blob(store, entry):
-        store.upload(key, path)
-    elif stored_digest(store, key) != entry.sha256:
-        log.warning("%s in %s was damaged: it is replaced with the content of %s", key, store.uri, entry.path)
-        store.upload(key, path)
-    return entry
+        return False
+    try:
+        whole = stored_digest(store, key) == entry.sha256
+    except NotFound:  # deleted since
+        return False
+    if not whole:
+        log.warning("%s in %s is damaged: it is replaced with the content of %s", key, store.uri, entry.path)
+    return whole
 
 
 def stored_digest(store: ObjectStore, key: str) -> str:
