@@ -6,12 +6,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from xstilts import acceptance
+from xstilts.api.access import StoreSpec
 from xstilts.api.load import load_study
 from xstilts.cli import terminal
+from xstilts.cli.stores import CaFileOption, EndpointOption, PathStyleOption, RegionOption, opened_from_here
 from xstilts.core.errors import IntegrityError
-from xstilts.store.open import open_store
-from xstilts.store.port import ObjectStore
 from xstilts.store.repair import Damage, Repair
 
 
@@ -23,6 +22,10 @@ def repair(
     sizes_only: Annotated[
         bool, typer.Option("--sizes-only", help="Compare sizes of files alone; by default every file is read.")
     ] = False,
+    endpoint: EndpointOption = None,
+    region: RegionOption = None,
+    path_style: PathStyleOption = None,
+    ca_file: CaFileOption = None,
 ) -> None:
     """Find documents that are cut off and files whose content is damaged, or mend them.
 
@@ -31,7 +34,9 @@ def repair(
     wrote is listed and left alone. Studies may run meanwhile. The exit code is 3 as long as anything is damaged.
     """
     console = terminal.console()
-    opened = _opened(store)
+    is_study = Path(store).suffix in {".yaml", ".yml", ".json"}
+    spec = load_study(Path(store)).spec.store if is_study else StoreSpec(uri=store)
+    opened = opened_from_here(spec, endpoint=endpoint, region=region, path_style=path_style, ca_file=ca_file)
     work = Repair(opened, sizes_only=sizes_only)
     found = work.find()
     if not found:
@@ -45,12 +50,6 @@ def repair(
     if left:
         advice = "run the command again" if yes else "--yes mends them"
         raise IntegrityError(f"{opened.uri}: {len(left)} objects are damaged; nothing else was changed; {advice}")
-
-
-def _opened(store: str) -> ObjectStore:
-    if Path(store).suffix in {".yaml", ".yml", ".json"}:
-        return acceptance.store_of(load_study(Path(store)).spec.store)
-    return open_store(store)
 
 
 def _table(found: list[Damage]) -> Table:
