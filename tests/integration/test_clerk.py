@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cluster.tracked import MlflowView
 from studies import study_document
 from xstilts.api.names import Reason
 from xstilts.api.study import Study
@@ -127,8 +128,9 @@ def test_a_stage_whose_run_the_server_lost_is_shown_again(study, caplog):
     address, digest = scaling(plan), plan.outline.digest
     run_here(study, clerk, plan, address)
     assert clerk.recall(study, digest).known[address] is Known.DONE
-    database = Path(study.spec.tracking.uri.removeprefix("sqlite:///"))
-    database.rename(database.with_name("lost.db"))
+    view = MlflowView(tracker_of(study).identity)
+    (run,) = view.runs(role="stage", stage_key=address.rpartition("/")[2])
+    view.client.delete_run(run.info.run_id)
     again = Clerk()
     assert again.recall(study, digest).known[address] is Known.UNPUBLISHED
     assert "no longer has run" in caplog.text

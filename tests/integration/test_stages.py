@@ -15,10 +15,19 @@ import pytest
 
 from encoders import BROKEN, ENCODER, write
 from studies import TinyStudy, accept_in, start_stage
+from watched_stores import WatchedStore
 from xstilts import acceptance, conclusion
 from xstilts.core.catalogue import ENGLISH
 from xstilts.core.configs import CONFIGS
-from xstilts.core.errors import ExitCode, IntegrityError, LeaseHeld, Preempted, TrackingUnavailable, ZeroShotError
+from xstilts.core.errors import (
+    ExitCode,
+    IntegrityError,
+    LeaseHeld,
+    Preempted,
+    StorageUnavailable,
+    TrackingUnavailable,
+    ZeroShotError,
+)
 from xstilts.core.manifests import ArtifactManifest, DatasetManifest
 from xstilts.core.plan import PlannedStage
 from xstilts.core.results import EvaluationFacts, ScalingFacts, TrainingFacts
@@ -27,7 +36,7 @@ from xstilts.stages.bench import Progress
 from xstilts.stages.runner import KERNELS, StageRequest, StageRunner
 from xstilts.store import artifacts, leases
 from xstilts.store.datasets import load_dataset
-from xstilts.store.port import NotFound
+from xstilts.store.port import NotFound, ObjectStore
 from xstilts.tracking import MemoryTracker, StagePublished, StageRecord
 
 
@@ -246,6 +255,45 @@ def test_a_stage_stopped_at_any_step_resumes_to_the_same_bytes(tiny_study: TinyS
     assert not list(tiny_study.store.list(f"{stage.address}/resume/")), (
         "training checkpoints go when the result is there"
     )
+
+
+class NoRenewals(WatchedStore):
+    """A store that takes no lease while it is `away`, as one does that is slow; the second refusal is told."""
+
+    def __init__(self, inner: ObjectStore) -> None:
+        super().__init__(inner, lambda _: None)
+        self.away, self.refused, self.refusals = False, threading.Event(), 0
+
+    def put(self, key: str, data: bytes, *, if_absent: bool = False, if_match: str | None = None) -> str:
+        if self.away and key.endswith("lease.json"):
+            self.refusals += 1
+            if self.refusals == 2:
+                self.refused.set()
+            raise StorageUnavailable("slow down")
+        return super().put(key, data, if_absent=if_absent, if_match=if_match)
+
+
+def test_a_store_that_is_slow_for_longer_than_a_lease_costs_no_stage(tiny_study: TinyStudy) -> None:
+    """Nobody has taken the lease meanwhile: the holder finds that out, and goes on."""
+    stage = first(tiny_study, "data-scaling")
+    store = NoRenewals(tiny_study.store)
+
+    def work_through_an_outage() -> None:
+        store.away = True
+        assert store.refused.wait(60)  # a second after the first, and the lease lasts for less
+        store.away = False
+
+    runner = StageRunner(
+        store=store,
+        tracker=MemoryTracker(),
+        scratch=tiny_study.workdir / "scratch",
+        lease_seconds=0.5,
+        before_work=work_through_an_outage,
+    )
+    assert runner.attempt(request_of(tiny_study, stage)).exit_code == ExitCode.SUCCEEDED
+    manifest = artifacts.load_manifest(tiny_study.store, stage.address)
+    assert manifest
+    assert manifest.provenance["leaseEpoch"] == 1
 
 
 def test_a_stage_that_is_held_elsewhere_is_left_alone(tiny_study: TinyStudy) -> None:

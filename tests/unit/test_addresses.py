@@ -87,7 +87,7 @@ def test_addresses_given_by_hand_are_judged_by_the_same_rule() -> None:
         open_store("s3://bucket", endpoint="https://user:hunter2@host")
     assert "hunter2" not in str(refused.value)
     with pytest.raises(UserError, match="without user, password") as refused:
-        open_tracker("http://user:hunter2@host", experiment="e")
+        open_tracker("http://user:hunter2@host", experiment="e", store="s3://b")
     assert "hunter2" not in str(refused.value)
 
 

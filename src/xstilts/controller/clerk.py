@@ -211,9 +211,6 @@ class Clerk:
 
     # ---- stores and plans
 
-    def _tracker(self, study: Study) -> Tracker:
-        return open_tracker(study.spec.tracking.uri, experiment=study.experiment, store=self._store(study).uri)
-
     def _store(self, study: Study) -> ObjectStore:
         return self._open(study.spec.store)
 
@@ -224,7 +221,12 @@ class Clerk:
         return self._stores[spec]
 
     def _tracker(self, study: Study) -> Tracker:
-        return open_tracker(study.spec.tracking.uri, experiment=study.experiment, takes_artifacts=self.takes_artifacts)
+        return open_tracker(
+            study.spec.tracking.uri,
+            experiment=study.experiment,
+            store=self._store(study).uri,
+            takes_artifacts=self.takes_artifacts,
+        )
 
     def plan(self, study: Study, digest: str) -> Plan:
         """A frozen plan of the Study."""
