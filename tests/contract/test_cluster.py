@@ -16,7 +16,7 @@ from xstilts.cluster import Cluster, Object, Resource, connection
 from xstilts.cluster.api import ApiCluster
 from xstilts.cluster.errors import AlreadyExists, Conflict, Invalid, NotFound
 from xstilts.cluster.memory import MemoryCluster
-from xstilts.cluster.port import LEASES, PODS, SECRETS
+from xstilts.cluster.port import EVENTS, LEASES, PODS, SECRETS
 
 THINGS = Resource("contract.xstilts.dev", "v1", "things", "Thing")
 PAGE = 3
@@ -174,6 +174,15 @@ def test_a_listing_selects_by_all_labels_given(cluster: Cluster, place: str, thi
     assert names == ["a", "b"]
     assert len(list(cluster.list(THINGS, place, labels={"x/study": "s", "x/trial": "t"}))) == 1
     assert list(cluster.list(THINGS, place, labels={"x/study": "other"})) == []
+
+
+def test_a_listing_selects_by_fields_of_events(cluster: Cluster, place: str) -> None:
+    for name, uid, reason in (("a", "u1", "FailedCreate"), ("b", "u1", "Other"), ("c", "u2", "FailedCreate")):
+        about = {"kind": "Job", "namespace": place, "name": "job", "uid": uid}
+        event = {"metadata": {"name": name, "namespace": place}, "involvedObject": about, "reason": reason}
+        cluster.create(EVENTS, event | {"type": "Warning", "message": "told", "source": {"component": "tests"}})
+    fields = {"involvedObject.uid": "u1", "reason": "FailedCreate"}
+    assert [each["metadata"]["name"] for each in cluster.list(EVENTS, place, fields=fields)] == ["a"]
 
 
 def test_items_of_a_listing_know_their_kind(cluster: Cluster, place: str) -> None:

@@ -1,5 +1,6 @@
 """The operator for real: API server, controllers, S3 server, MLflow server, and stages as processes of Jobs."""
 
+import json
 import os
 import random
 import signal
@@ -20,6 +21,9 @@ from cluster.kubernetes import ControlPlane
 from cluster.polling import eventually
 from cluster.tracked import MlflowView
 from operators import OperatorProcess, Place, make_place
+from xstilts.cli.cluster import retried
+from xstilts.cli.cluster_views import find_study
+from xstilts.cluster.api import connect
 
 KILLS = 20
 STUDIES = 6
@@ -243,3 +247,51 @@ def test_an_evicted_stage_goes_on_in_a_new_pod_and_one_that_diverges_fails_its_t
         (trial,) = place.trials("broken")
         assert trial["status"]["conditions"][0]["reason"] == "StageFailed"
         assert "DivergenceError" in trial["status"]["conditions"][0]["message"]
+
+
+def test_what_the_cluster_refuses_is_reported_and_a_failed_study_goes_on_by_a_retry(
+    place: Place, proxy: ApiProxy, operator: OperatorProcess
+) -> None:
+    """First a quota takes no Job, then the image is missing, then the stage has waited for too long."""
+    name, image = "refused", "nowhere/image"
+    small: dict[str, Any] = {"recipes": [], "sizes": ["0"], "targets": [{"name": "xsid", "languages": ["de"]}]}
+    limits = {"hard": {"count/jobs.batch": "0"}}
+    quota = {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "team"}}
+    place.kubectl("apply", "-f", "-", stdin=json.dumps(quota | {"spec": limits}))
+    status = json.dumps({"status": limits | {"used": {"count/jobs.batch": "0"}}})
+    place.kubectl("patch", "resourcequota", "team", "--subresource=status", "--type=merge", "-p", status)
+
+    def blocked() -> bool:
+        return place.condition(name, "PodsBlocked") == ("True", "ImagePullBackOff")
+
+    with PodRunner(place.control_plane, place.namespace) as node, operator.running():
+        node.missing_images.add(image)
+        place.apply(place.study(name, podTemplate={"image": image}, **small))
+        eventually(lambda: place.condition(name, "Progressing") == ("False", "JobRefused"), what=operator.said)
+        eventually(
+            lambda: [trial["status"]["conditions"][0]["reason"] for trial in place.trials(name)] == ["JobRefused"],
+            what=operator.said,
+        )
+        (trial,) = place.trials(name)
+        assert "exceeded quota: team" in trial["status"]["conditions"][0]["message"]
+        assert "JobRefused" in place.kubectl("get", "study", name), "the column Problem"
+        place.kubectl("delete", "resourcequota", "team")
+
+        eventually(blocked, what=operator.said)
+        assert place.get("study", name)["status"]["problem"] == "ImagePullBackOff"
+        patience = json.dumps({"spec": {"failurePolicy": {"pendingSeconds": 1}}})
+        place.kubectl("patch", "study", name, "--type=merge", "-p", patience)
+        eventually(lambda: place.condition(name) == ("False", "TooManyFailedTrials"), what=operator.said)
+        (trial,) = place.trials(name)
+        assert f'ImagePullBackOff: Back-off pulling image "{image}"' in trial["status"]["conditions"][0]["message"]
+        told = Counter(event["reason"] for event in place.objects("events") if event["type"] == "Warning")
+        assert (told["JobRefused"], told["ImagePullBackOff"]) == (1, 1)
+
+        node.missing_images.clear()
+        patience = json.dumps({"spec": {"failurePolicy": {"pendingSeconds": 86400}}})
+        place.kubectl("patch", "study", name, "--type=merge", "-p", patience)
+        cluster = connect(kubeconfig=place.control_plane.kubeconfig())
+        list(retried(cluster, find_study(cluster, place.namespace, name)))
+        await_end(place, name, operator=operator)
+        assert place.get("study", name)["status"]["retried"]
+        assert {request.resource for request in proxy.forbidden} == {"jobs"}, "by the quota"

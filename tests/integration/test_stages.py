@@ -421,6 +421,19 @@ def test_an_encoder_that_cannot_be_loaded_is_told_as_wrong_input(tiny_study: Tin
     assert str(tiny_study.workdir) not in outcome.message, "scratch is gone when this is read"
 
 
+def test_an_attempt_is_the_pods_and_its_last_words_are_in_the_pods_status_too(
+    tiny_study: TinyStudy, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = tmp_path / "termination-log"
+    words.touch()
+    monkeypatch.setenv("XSTILTS_POD", "xs-1-abcde")
+    monkeypatch.setenv("XSTILTS_TERMINATION_MESSAGE", str(words))
+    stage = first(tiny_study, "evaluation")
+    outcome = runner_of(tiny_study, MemoryTracker()).attempt(request_of(tiny_study, stage))
+    assert outcome.holder.startswith("xs-1-abcde/")
+    assert words.read_text() == f"IntegrityError: {outcome.message}"
+
+
 def test_the_outcome_tells_how_an_attempt_ended(tiny_study: TinyStudy) -> None:
     stage = first(tiny_study, "evaluation")
     outcome = runner_of(tiny_study, MemoryTracker()).attempt(request_of(tiny_study, stage))

@@ -63,6 +63,18 @@ def test_a_job_that_ran_out_of_retries_is_told_in_the_words_of_its_last_pod(worl
     assert training(world)["message"] == "MLflow answers 401"
 
 
+def test_the_last_pod_is_asked_for_where_the_watch_has_not_told_of_its_end_yet(world: Simulation) -> None:
+    job = started(world)
+    world.end_pod(job, 0, {"exitCode": 11, "message": "Preempted: the next attempt goes on"})
+    world.settle()
+    world.now += 60
+    world.end_pod(job, 1, {"exitCode": 4, "message": "DivergenceError: loss is nan"})
+    world.news.clear()
+    world._end(job, "Failed", "PodFailurePolicy", "exit code 4")
+    world.settle()
+    assert (training(world)["reason"], training(world)["message"]) == ("DivergenceError", "loss is nan")
+
+
 def test_a_job_without_pods_is_told_in_its_own_words(world: Simulation) -> None:
     world._end(started(world), "Failed", "BackoffLimitExceeded", "Job has reached the specified backoff limit")
     world.settle()

@@ -38,7 +38,7 @@ class Counts(Model):
     trials: int = Field(0, ge=0)
     """All."""
     queued: int = Field(0, ge=0)
-    """For room: parallelism, of the Study or of the operator, is used up."""
+    """For room: parallelism, of the Study or of the operator, is used up; or their Job is refused."""
     waiting: int = Field(0, ge=0)
     """For a stage that another trial, Study or cluster is at work on."""
     running: int = Field(0, ge=0)

@@ -18,7 +18,7 @@ from xstilts.api.base import Model
 from xstilts.api.names import Reason, StudyCondition
 from xstilts.api.study import API_VERSION, StageKind, StageResources, Study
 from xstilts.api.trial import StageRef, TrialSpec
-from xstilts.cluster.errors import AlreadyExists, ClusterError, ForeignObject, Invalid, NotFound
+from xstilts.cluster.errors import AlreadyExists, ClusterError, ForeignObject, Invalid
 from xstilts.cluster.port import EVENTS, JOBS, PODS, STUDIES, TRAIN_JOBS, TRIALS, Cluster, Object, Resource
 from xstilts.controller import actions as asked
 from xstilts.controller import metrics
@@ -57,7 +57,7 @@ from xstilts.core.errors import (
     XstiltsError,
 )
 from xstilts.engines import jobs
-from xstilts.engines.endings import FAILED_CREATE, Obstacle
+from xstilts.engines.endings import FAILED_CREATE, JOB_LABEL, JOB_SET_LABEL, Obstacle, PodEnding, ending
 from xstilts.engines.workloads import WorkloadState, differs_from_asked, workload
 
 LOG_LINES = 1000
@@ -388,8 +388,10 @@ class Effects:
                 facts.known[address] = answer
 
     def _diagnose(self, key: Key, observed: Observed, study: Study, action: asked.Diagnose) -> None:
-        end = job_end(action, observed.endings.get(action.job, Endings()))
-        printed = self._printed(key.namespace, action.job)
+        endings = observed.endings.get(action.job, Endings())
+        last = self._last_end(key.namespace, action) or endings.last
+        end = job_end(action, last, endings.hopeless)
+        printed = self._printed(key.namespace, last.pod) if last else None
         try:
             found = self.desk.diagnose(key.namespace, study, action.address, printed, end)
         except TemporaryError:
@@ -417,16 +419,24 @@ class Effects:
             found = Obstacle(FAILED_CREATE, event.get("message", ""), begun, action.uid)
         observed.facts.uncreated[action.uid] = (self.clock(), found)
 
-    def _printed(self, namespace: str, job: str) -> bytes | None:
-        """The log of the Job's last pod, if it can still be had."""
+    def _last_end(self, namespace: str, action: asked.Diagnose) -> PodEnding | None:
+        """Of the Job's pods as they are now: the watch may tell of a Job's end before that of its last pod."""
         try:
-            pods = list(self.cluster.list(PODS, namespace, labels={"batch.kubernetes.io/job-name": job}))
-            if not pods:
-                return None
-            last = max(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
-            return self.cluster.pod_log(namespace, last["metadata"]["name"], tail_lines=LOG_LINES)
-        except (ClusterError, NotFound, XstiltsError) as error:
-            log.info("log of job %s/%s: %s", namespace, job, error)
+            job_pods = list(self.cluster.list(PODS, namespace, labels={JOB_LABEL: action.job}))
+            node_pods = list(self.cluster.list(PODS, namespace, labels={JOB_SET_LABEL: action.job}))
+        except ClusterError as error:
+            log.info("pods of %s/%s: %s", namespace, action.job, error)
+            return None
+        ends = [end for pod in job_pods if (end := ending(pod)) and end.owner in {"", action.uid}]
+        ends += [end for pod in node_pods if (end := ending(pod))]
+        return max(ends, key=lambda end: end.finished or 0, default=None)
+
+    def _printed(self, namespace: str, pod: str) -> bytes | None:
+        """The log of a pod, if it can still be had."""
+        try:
+            return self.cluster.pod_log(namespace, pod, tail_lines=LOG_LINES)
+        except XstiltsError as error:
+            log.info("log of pod %s/%s: %s", namespace, pod, error)
             return None
 
 
@@ -434,12 +444,11 @@ def _resource(kind: str) -> Resource:
     return TRAIN_JOBS if kind == TRAIN_JOBS.kind else JOBS
 
 
-def job_end(action: asked.Diagnose, endings: Endings) -> JobEnd:
+def job_end(action: asked.Diagnose, last: PodEnding | None, hopeless: Diagnosis | None) -> JobEnd:
     """How a Job ended in the words of its last pod, which are nearer to the cause than its own."""
-    last = endings.last
     reason, message = str(Reason.ENDED_FROM_OUTSIDE), action.message
-    if endings.hopeless:
-        reason, message = endings.hopeless.reason, endings.hopeless.message
+    if hopeless:
+        reason, message = hopeless.reason, hopeless.message
     elif last and last.cause is not Cause.SUCCEEDED:
         reason, message = last.reason, last.message[-WORDS:] or action.message
     return JobEnd(action.job, last.pod if last else "", reason, message)

@@ -14,6 +14,7 @@ from xstilts.api.trial import TrialStatus
 from xstilts.cluster.port import Object
 from xstilts.controller.clock import seconds_of
 from xstilts.controller.views import StudyView, TrialView, plan_digest
+from xstilts.engines.endings import JOB_LABEL, JOB_SET_LABEL
 
 S = TypeVar("S", StudyStatus, TrialStatus)
 
@@ -115,4 +116,4 @@ def is_newer(obj: Object, uid: str, version: str) -> bool:
 def job_of_pod(obj: Object) -> str:
     """A TrainJob's JobSet has its name; the Jobs of that have others."""
     labels = obj["metadata"].get("labels", {})
-    return str(labels.get("jobset.sigs.k8s.io/jobset-name") or labels.get("batch.kubernetes.io/job-name", ""))
+    return str(labels.get(JOB_SET_LABEL) or labels.get(JOB_LABEL, ""))

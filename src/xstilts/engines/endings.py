@@ -17,7 +17,8 @@ from xstilts.core.errors import ExitCode
 from xstilts.engines.pods import CONTAINER
 from xstilts.engines.trainjobs import NODE
 
-_JOB_LABELS = ("jobset.sigs.k8s.io/jobset-name", "batch.kubernetes.io/job-name")
+JOB_LABEL = "batch.kubernetes.io/job-name"
+JOB_SET_LABEL = "jobset.sigs.k8s.io/jobset-name"
 """A TrainJob's JobSet has its name; its Jobs have others."""
 _SIGNALS = 128
 """Exit codes above it are kills by a signal."""
@@ -67,7 +68,7 @@ def ending(pod: Mapping[str, Any]) -> PodEnding | None:
     return PodEnding(
         pod=metadata["name"],
         uid=metadata.get("uid", ""),
-        workload=next((labels[label] for label in _JOB_LABELS if label in labels), ""),
+        workload=next((labels[label] for label in (JOB_SET_LABEL, JOB_LABEL) if label in labels), ""),
         stage_key=labels.get(names.STAGE_KEY, ""),
         cause=cause,
         exit_code=_exit_code(end),
