@@ -413,6 +413,21 @@ def test_a_report_is_written_again_after_a_retry(world: Simulation) -> None:
     assert world.desk.asked["conclude"] == 2
 
 
+def test_the_report_of_a_failed_study_waits_for_a_server_that_is_away(world: Simulation) -> None:
+    started(world)
+    away = TrackingUnavailable("503")
+    world.desk.fault = lambda call: away if call == "conclude" else None
+    failing(world)
+    assert world.condition("Succeeded") == ("False", "TooManyFailedTrials")
+    pass_time(world, 600)
+    assert world.condition("TrackingReady") == ("False", "TrackingUnavailable")
+    assert "reportURL" not in world.study()["status"]
+    world.desk.fault = lambda call: None
+    pass_time(world, 65)
+    assert world.study()["status"]["reportURL"]
+    assert world.condition("TrackingReady") == ("True", "Ready")
+
+
 def test_an_annotation_that_was_there_from_the_start_starts_nothing_twice(world: Simulation) -> None:
     document = study_document(**SMALL)
     document["metadata"]["annotations"] = {"xstilts.dev/retry": "copied"}

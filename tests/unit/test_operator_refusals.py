@@ -295,3 +295,12 @@ def test_a_deletion_that_is_refused_is_told_and_tried_again(world: Simulation, s
     server.refuses = lambda request: None
     pass_time(world, 65)
     assert world.cluster.get(STUDIES, NAMESPACE, "s") is None
+
+
+def test_a_pass_that_nobody_foresaw_to_fail_is_told_as_an_event_once(world: Simulation) -> None:
+    world.apply(study_document(**SMALL))
+    world.settle()
+    controller = world.controller
+    for _ in range(2):
+        controller.crashed(world.key(), ZeroDivisionError("division by zero"))
+    assert events(world) == ["ZeroDivisionError"]

@@ -26,6 +26,7 @@ from xstilts.controller.views import Observed
 from xstilts.core.errors import PermanentError, XstiltsError
 
 WRITE_STUDY = "write status of Study"
+DECIDE = "decide"
 
 
 @dataclass(kw_only=True)
@@ -83,6 +84,7 @@ class Controller(Loop):
             self._status_refused(key, observed, error)
             return self.later(key, error)
         self.effects.succeeded(observed.facts, WRITE_STUDY)
+        self.effects.succeeded(observed.facts, DECIDE)
         for action in calls:
             self.calls.submit(_line(observed), self._call, key, observed, action)
         problems = [*self._requests(key, observed, decision), *self._write_trials(key, observed, decision)]
@@ -141,13 +143,22 @@ class Controller(Loop):
                 else:
                     self.effects.succeeded(observed.facts, action_name(action))
 
+    def crashed(self, key: Key, error: Exception) -> None:
+        with self.state.lock:
+            observed = self.state.observed(key)
+        if observed:
+            self._tell_once(key, observed, DECIDE, error)
+
+    def _tell_once(self, key: Key, observed: Observed, name: str, error: Exception) -> None:
+        """By an Event: no condition can be written."""
+        if name not in observed.facts.failures:
+            event = Event(type(error).__name__, f"{name}: {error}", warning=True)
+            self.effects.tell(self.kind, key, observed.study.uid, event)
+        self.effects.failed(key, observed.facts, name, error)
+
     def _status_refused(self, key: Key, observed: Observed, error: XstiltsError) -> None:
-        """No condition can tell of it, so an Event does, once."""
         if isinstance(error, PermanentError) and not isinstance(error, NotFound):
-            if WRITE_STUDY not in observed.facts.failures:
-                event = Event(type(error).__name__, f"{WRITE_STUDY}: {error}", warning=True)
-                self.effects.tell(self.kind, key, observed.study.uid, event)
-            self.effects.failed(key, observed.facts, WRITE_STUDY, error)
+            self._tell_once(key, observed, WRITE_STUDY, error)
 
     def _failed(self, key: Key, observed: Observed, name: str, error: Exception) -> None:
         """There is another pass at once: it says so, and knows when to try again."""

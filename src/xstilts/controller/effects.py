@@ -323,6 +323,7 @@ class Effects:
             case asked.Conclude(failures):
                 facts.conclusion = self.desk.conclude(namespace, study, _digest(facts), failures)
                 facts.concluded = observed.study.status.retried
+                facts.storage = facts.tracking = Check(ready=True, reason=Reason.READY)  # it used both
             case _:
                 raise AssertionError(f"{action} is one request")
 

@@ -34,13 +34,18 @@ class Loop(ABC):
     def decide(self, key: Key) -> str:
         """One pass over one object; says how it went, in a word for the metrics."""
 
+    @abstractmethod
+    def crashed(self, key: Key, error: Exception) -> None:
+        """Tells people of an error in a pass that nobody foresaw."""
+
     def work(self) -> None:
         """Until the queue is closed; may be run by several threads."""
         while (key := self.queue.get()) is not None:
             try:
                 self.process(key)
-            except Exception:
+            except Exception as error:
                 log.exception("%s %s/%s", self.kind, *key)
+                self.crashed(key, error)
                 self.queue.add_after(key, REFUSED_SECONDS)
             finally:
                 self.queue.done(key)

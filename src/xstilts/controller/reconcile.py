@@ -6,7 +6,6 @@ missed event costs time and nothing else; when all it asks for is done, it asks 
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TypeGuard
 
 from xstilts.api.access import EngineType
 from xstilts.api.bounds import within_bounds
@@ -41,7 +40,7 @@ from xstilts.controller.objects import exclusion
 from xstilts.controller.progress import Halt, Progress
 from xstilts.controller.retries import is_asked, renewed, start_over
 from xstilts.controller.stages import StageView
-from xstilts.controller.views import Check, Conclusion, Observed, Trouble, outages
+from xstilts.controller.views import Conclusion, Observed, Trouble, outages
 from xstilts.engines.workloads import WorkloadState
 
 PROBLEMS = (
@@ -155,6 +154,7 @@ class _Pass:
             if condition.type == StudyCondition.SUCCEEDED:
                 self._say(StudyCondition.PROGRESSING, ConditionStatus.FALSE, condition.reason)
         self._say(StudyCondition.PODS_BLOCKED, ConditionStatus.FALSE, Reason.NOT_BLOCKED)
+        self._say_checks()
         ttl = study.spec.ttl_seconds_after_finished if study else None
         if ttl is not None and self.status.completion_time:
             at = seconds_of(self.status.completion_time) + ttl
@@ -166,8 +166,14 @@ class _Pass:
 
     def _try_to_conclude(self, failures: Mapping[str, str]) -> None:
         """A Study that failed has a report too, but does not wait for it."""
-        if self.facts.failures.get("Conclude", 0) < CONCLUSIONS:
-            self.actions.append(Conclude(failures))
+        conclude, study = Conclude(failures), self.observed.study.study
+        trouble = self.facts.troubles.get(action_name(conclude))
+        if study and trouble and trouble.about is not StudyCondition.PROGRESSING:
+            is_over = self.now - trouble.since >= study.spec.failure_policy.outage_seconds
+        else:
+            is_over = self.facts.failures.get(action_name(conclude), 0) >= CONCLUSIONS
+        if not is_over:
+            self.actions.append(conclude)
 
     # ---- before anything runs
 
@@ -196,33 +202,33 @@ class _Pass:
         """Whether store and tracking server may be used; they are tried before acceptance, and when a call fails."""
         if FINALIZER not in self.observed.study.finalizers:
             self.actions.append(AddFinalizer())
-        for kind, check in self._checks():
-            if check:
-                value = ConditionStatus.TRUE if check.ready else ConditionStatus.FALSE
-                self._say(kind, value, check.reason, check.message)
-            elif not find_condition(self.status.conditions, kind):
-                self._unsettled(kind, Reason.PENDING, "being tried")
-        if all(check and check.ready for _, check in self._checks()):
+        self._say_checks()
+        if all(check and check.ready for _, check in self.facts.checks):
             return True
         accepted = self.status.plan is not None
-        if accepted and all(self._is(kind, ConditionStatus.TRUE) for kind, _ in self._checks()):
+        if accepted and all(self._is(kind, ConditionStatus.TRUE) for kind, _ in self.facts.checks):
             return True  # both were fine when it was accepted: what runs is not held up by trying again
         self.actions.append(Preflight())
         if accepted and self.facts.outline:
             return True  # what runs goes on, and is looked after as far as that can be done without them
         if not accepted:
             self._unsettled(StudyCondition.ACCEPTED, Reason.PENDING)
-        self._unsettled(
-            StudyCondition.SUCCEEDED, Reason.PENDING, _first_problem(self.facts.storage, self.facts.tracking)
-        )
+        self._unsettled(StudyCondition.SUCCEEDED, Reason.PENDING, self._broken())
         self._say(StudyCondition.PROGRESSING, ConditionStatus.FALSE, Reason.PENDING)
         return False
 
-    def _checks(self) -> tuple[tuple[StudyCondition, Check | None], ...]:
-        return (
-            (StudyCondition.STORAGE_READY, self.facts.storage),
-            (StudyCondition.TRACKING_READY, self.facts.tracking),
-        )
+    def _broken(self) -> str:
+        """Why nothing new starts: it would fail, or end without being published."""
+        broken = (f"{kind} is false: {check.message}" for kind, check in self.facts.checks if check and not check.ready)
+        return next(broken, "")
+
+    def _say_checks(self) -> None:
+        for kind, check in self.facts.checks:
+            if check:
+                value = ConditionStatus.TRUE if check.ready else ConditionStatus.FALSE
+                self._say(kind, value, check.reason, check.message)
+            elif not find_condition(self.status.conditions, kind):
+                self._unsettled(kind, Reason.PENDING, "being tried")
 
     def _tell_troubles(self) -> None:
         """Actions that fail keep their condition from being true until they succeed, whatever a preflight says."""
@@ -234,7 +240,7 @@ class _Pass:
             key=lambda entry: (entry[1].since, entry[0]),
             reverse=True,
         )
-        checked = {kind for kind, check in self._checks() if _is_broken(check)}
+        checked = {kind for kind, check in self.facts.checks if check and not check.ready}
         for _, trouble in told:  # the first is told last
             if trouble.about is StudyCondition.PROGRESSING:
                 self.trouble = trouble
@@ -302,8 +308,7 @@ class _Pass:
         if is_asked(self.observed.study) and (left := self._start_over()) is not None:
             return left
         views, needs = stages.look(self.observed, self.now)
-        hold = self._hold()
-        progress = Progress(self.observed, views, self.now, halt=self._halt(study), hold=hold)
+        progress = Progress(self.observed, views, self.now, halt=self._halt(study), hold=self._broken())
         progress.run()
         if progress.halt is None and (late := self._late_halt(study, progress)):
             views, needs = stages.look(self.observed, self.now)
@@ -353,10 +358,6 @@ class _Pass:
         if outages(self.observed) - self.facts.outages_checked and Preflight() not in self.actions:
             self.actions.append(Preflight())
 
-    def _hold(self) -> str:
-        """Why nothing new starts: it would fail, or end without being published."""
-        return next((f"{kind} is false: {check.message}" for kind, check in self._checks() if _is_broken(check)), "")
-
     def _halt(self, study: Study) -> Halt | None:
         """Reasons that need no look at the trials."""
         deadline = study.spec.failure_policy.active_deadline_seconds
@@ -384,7 +385,7 @@ class _Pass:
         told = find_condition(self.observed.study.status.conditions, kind)
         if told is None or told.status is not ConditionStatus.FALSE:
             return None
-        is_checked = all(check and check.ready for about, check in self._checks() if about is kind)
+        is_checked = all(check and check.ready for about, check in self.facts.checks if about is kind)
         is_troubled = any(trouble.about is kind for trouble in self.facts.troubles.values())
         return told if is_troubled or not is_checked else None
 
@@ -489,11 +490,3 @@ def _bounded(status: StudyStatus) -> StudyStatus:
     kept = [omission for omission in status.omitted if omission.field not in cut]
     omissions = (Omission(field=field, entries=entries) for field, entries in cut.items())
     return bounded.model_copy(update={"omitted": (*kept, *omissions)})
-
-
-def _is_broken(check: Check | None) -> TypeGuard[Check]:
-    return check is not None and not check.ready
-
-
-def _first_problem(*checks: Check | None) -> str:
-    return next((f"{check.reason}: {check.message}" for check in checks if _is_broken(check)), "")

@@ -105,6 +105,12 @@ class ScheduleLoop(Loop):
         if self._refusals.get(key) != told:
             self.queue.add(key)
 
+    def crashed(self, key: Key, error: Exception) -> None:
+        told, found = Event(type(error).__name__, str(error), warning=True), self._schedules.get(key)
+        if found and self._refusals.get(key) != told:
+            self._refusals[key] = told
+            self.effects.tell(self.kind, key, _uid(found), told)
+
     def _write_status(self, key: Key, found: Object, observed: ObservedSchedule, decision: ScheduleDecision) -> None:
         if decision.status != observed.status:
             version = found["metadata"]["resourceVersion"]

@@ -246,6 +246,11 @@ class Facts:
     troubles: dict[str, Trouble] = field(default_factory=dict)
     """Why, by the name of the action; without those that a check or a refusal tells of."""
 
+    @property
+    def checks(self) -> tuple[tuple[StudyCondition, Check | None], ...]:
+        """Of store and server, by the conditions that tell of them."""
+        return (StudyCondition.STORAGE_READY, self.storage), (StudyCondition.TRACKING_READY, self.tracking)
+
     def forgive(self, name: str | None = None) -> None:
         """Forgets failures of one action, which has succeeded, or of all, which may succeed now."""
         for known in (self.not_before, self.failures, self.troubles):
