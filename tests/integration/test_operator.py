@@ -249,6 +249,12 @@ def test_an_evicted_stage_goes_on_in_a_new_pod_and_one_that_diverges_fails_its_t
         assert "DivergenceError" in trial["status"]["conditions"][0]["message"]
 
 
+def trial_condition(place: Place, study: str) -> dict[str, Any]:
+    """Of the only trial."""
+    (trial,) = place.trials(study)
+    return dict(trial["status"]["conditions"][0])
+
+
 def test_what_the_cluster_refuses_is_reported_and_a_failed_study_goes_on_by_a_retry(
     place: Place, proxy: ApiProxy, operator: OperatorProcess
 ) -> None:
@@ -268,12 +274,8 @@ def test_what_the_cluster_refuses_is_reported_and_a_failed_study_goes_on_by_a_re
         node.missing_images.add(image)
         place.apply(place.study(name, podTemplate={"image": image}, **small))
         eventually(lambda: place.condition(name, "Progressing") == ("False", "JobRefused"), what=operator.said)
-        eventually(
-            lambda: [trial["status"]["conditions"][0]["reason"] for trial in place.trials(name)] == ["JobRefused"],
-            what=operator.said,
-        )
-        (trial,) = place.trials(name)
-        assert "exceeded quota: team" in trial["status"]["conditions"][0]["message"]
+        eventually(lambda: trial_condition(place, name)["reason"] == "JobRefused", what=operator.said)
+        assert "exceeded quota: team" in trial_condition(place, name)["message"]
         assert "JobRefused" in place.kubectl("get", "study", name), "the column Problem"
         place.kubectl("delete", "resourcequota", "team")
 
@@ -282,8 +284,8 @@ def test_what_the_cluster_refuses_is_reported_and_a_failed_study_goes_on_by_a_re
         patience = json.dumps({"spec": {"failurePolicy": {"pendingSeconds": 1}}})
         place.kubectl("patch", "study", name, "--type=merge", "-p", patience)
         eventually(lambda: place.condition(name) == ("False", "TooManyFailedTrials"), what=operator.said)
-        (trial,) = place.trials(name)
-        assert f'ImagePullBackOff: Back-off pulling image "{image}"' in trial["status"]["conditions"][0]["message"]
+        cause = f'ImagePullBackOff: Back-off pulling image "{image}"'
+        eventually(lambda: cause in trial_condition(place, name)["message"], what=operator.said)
         told = Counter(event["reason"] for event in place.objects("events") if event["type"] == "Warning")
         assert (told["JobRefused"], told["ImagePullBackOff"]) == (1, 1)
 

@@ -270,6 +270,37 @@ def test_a_trials_status_that_is_refused_is_told_on_the_study(world: Simulation,
     assert condition(world, "Progressing")["reason"] == "Running"
 
 
+def test_a_study_ends_after_the_statuses_of_all_its_trials_are_written(world: Simulation, server: Refusing) -> None:
+    world.apply(study_document(**SMALL))
+    world.settle()
+    server.refuses = lambda request: (
+        ClusterUnavailable("503") if (request.resource, request.subresource) == (TRIALS, "status") else None
+    )
+    world.finish()
+    pass_time(world, 120)
+    assert world.condition("Succeeded")[0] == "Unknown"
+    server.refuses = lambda request: None
+    pass_time(world, 65)
+    assert world.condition("Succeeded") == ("True", "Succeeded")
+    assert world.trials() == {TRIAL: "Succeeded"}
+    assert world.desk.asked["conclude"] == 1
+
+
+def test_a_study_that_is_stopped_ends_after_its_trials_say_so(world: Simulation, server: Refusing) -> None:
+    world.apply(study_document(**SMALL, failurePolicy={"activeDeadlineSeconds": 100}))
+    world.settle()
+    server.refuses = lambda request: (
+        ClusterUnavailable("503") if (request.resource, request.subresource) == (TRIALS, "status") else None
+    )
+    pass_time(world, 200)
+    assert not world.jobs()
+    assert world.condition("Succeeded") == ("Unknown", "DeadlineExceeded")
+    server.refuses = lambda request: None
+    pass_time(world, 65)
+    assert world.condition("Succeeded") == ("False", "DeadlineExceeded")
+    assert world.trials() == {TRIAL: "Stopped"}
+
+
 def test_a_studys_status_that_is_refused_is_told_as_an_event(world: Simulation, server: Refusing) -> None:
     refused = Invalid("patch studies/status: the API server refuses it")
     server.refuses = lambda request: refused if (request.resource, request.subresource) == (STUDIES, "status") else None

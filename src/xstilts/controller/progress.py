@@ -180,7 +180,7 @@ class Progress:
             observed_generation=1,
             conditions=set_condition(old.conditions, condition),
             start_time=old.start_time or (timestamp(self.now) if started else None),
-            completion_time=timestamp(self.now) if ended else None,
+            completion_time=(old.completion_time or timestamp(self.now)) if ended else None,
             stages=stages,
             progress=f"{done}/{len(stages)}",
             scores=dict(self.observed.facts.scores.get(trial.name, {})),

@@ -442,6 +442,10 @@ class _Pass:
             ConditionStatus.TRUE if suspended else ConditionStatus.FALSE,
             Reason.SUSPENDED if suspended else Reason.NOT_SUSPENDED,
         )
+        if halt and halt.final and progress.statuses:
+            self._unsettled(StudyCondition.SUCCEEDED, halt.reason, halt.message)
+            self._say(StudyCondition.PROGRESSING, ConditionStatus.TRUE, halt.reason)
+            return  # first the trials say so: nobody writes their statuses once the Study has ended
         if halt and halt.final:
             self._end(ConditionStatus.FALSE, halt.reason, halt.message)
             self._show_results()
@@ -449,12 +453,13 @@ class _Pass:
                 self._try_to_conclude(progress.failures)
             return
         if progress.counts["succeeded"] + progress.counts["failed"] == self.status.counts.trials:
-            if self._conclusion():
+            if self._conclusion() and not progress.statuses:
                 failed = progress.counts["failed"]
                 self._show_results()
                 self._end(ConditionStatus.TRUE, Reason.SUCCEEDED, f"{failed} trials failed" if failed else "")
                 return
-            self.actions.append(Conclude(dict(progress.failures)))
+            if not self._conclusion():
+                self.actions.append(Conclude(dict(progress.failures)))
         running = ConditionStatus.FALSE if suspended else ConditionStatus.TRUE
         self._say(StudyCondition.PROGRESSING, running, Reason.SUSPENDED if suspended else Reason.RUNNING)
         self._unsettled(StudyCondition.SUCCEEDED, Reason.SUSPENDED if suspended else Reason.RUNNING)
