@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from made import accepted, small_plan
 from xstilts.core.errors import IntegrityError, LeaseHeld
 from xstilts.core.manifests import ArtifactManifest, DatasetManifest, Eviction, EvictionState, FileEntry, Split
 from xstilts.store import ObjectStore, artifacts, datasets, documents, evictions, leases
 from xstilts.store.repair import Damage, Part, Repair
+from xstilts.store.studies import plan_key
 
 STAGE = "stages/evaluation/abc"
 OTHER = "stages/evaluation/def"
@@ -143,6 +145,29 @@ def test_a_cut_data_set_goes_and_comes_back_with_its_import(whole: ObjectStore, 
     assert "xstilts data import mini" in damage.remedy
     manifest = import_rows(whole, tmp_path / "raw")
     assert datasets.load_dataset(whole, "mini") == manifest
+
+
+def test_a_cut_plan_is_written_again_from_its_other_copy_and_never_removed(whole: ObjectStore) -> None:
+    planned = accepted(whole, small_plan())
+    latest, frozen = "studies/s/plan.json", plan_key("s", planned.digest)
+    for key in (latest, frozen):
+        before = whole.read(key)
+        whole.put(key, before[:100])
+        (damage,) = mended(whole)
+        assert (damage.key, whole.read(key)) == (key, before)
+    for key in (latest, frozen):
+        whole.put(key, b"{")
+    found = Repair(whole).find()
+    assert {damage.remedy for damage in found} == {""}
+    assert list(Repair(whole).mend(found)) == []
+    assert whole.head(latest)
+
+
+def test_a_cut_mark_of_a_finished_study_goes(whole: ObjectStore) -> None:
+    accepted(whole, small_plan())
+    whole.put("studies/s/finished.json", b"")
+    (damage,) = mended(whole)
+    assert "counts as active" in damage.remedy
 
 
 def test_evicted_weights_are_no_damage_and_lost_ones_are_told(whole: ObjectStore) -> None:

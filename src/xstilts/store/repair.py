@@ -112,7 +112,8 @@ class Repair:
         except ValidationError as error:
             if _is_object(data):  # whole, but not as we write it: to be read by whoever wrote it
                 return Damage(_part(key), key, f"{documents.first_problem(error)}; written by another version?", "")
-            return Damage(_part(key), key, "it is cut off, or no JSON", _remedy(key))
+            remedy = self._remedy_of_plan(key) if kind is Plan else _remedy(key)
+            return Damage(_part(key), key, "it is cut off, or no JSON", remedy)
         if isinstance(document, ArtifactManifest) and key.startswith("stages/") and document.key != key.split("/")[2]:
             return Damage(_part(key), key, f"it is that of {document.key}", _remedy(key))
         return None
@@ -122,10 +123,34 @@ class Repair:
         match damage.part:
             case Part.LEASE:
                 self.store.put(damage.key, documents.encode(self._free_lease(address)))
+            case Part.STUDY if _document(damage.key) is Plan:
+                if copy := self._copy_of_plan(damage.key):
+                    self.store.put(damage.key, copy)
             case Part.TOMBSTONE if eviction := self._eviction(address):
                 self.store.put(damage.key, documents.encode(eviction))
             case _:
                 self.store.delete(damage.key)
+
+    def _remedy_of_plan(self, key: str) -> str:
+        """Never removed: a plan protects the stages that it names, and is not made anew from today's data."""
+        return "write it again from its other copy" if self._copy_of_plan(key) else ""
+
+    def _copy_of_plan(self, key: str) -> bytes | None:
+        """The latest plan of a study lies in two places, `plan.json` and below its digest."""
+        folder = "/".join(key.split("/")[:2])
+        if key == f"{folder}/plan.json":
+            entries = sorted(self.store.list(f"{folder}/plans/"), key=lambda info: info.modified)
+            return self._plan(entries[-1].key) if entries else None
+        found = self._plan(f"{folder}/plan.json")
+        return found if found and key.endswith(f"/{Plan.model_validate_json(found).digest}.json") else None
+
+    def _plan(self, key: str) -> bytes | None:
+        try:
+            data = self.store.read(key)
+            Plan.model_validate_json(data)
+        except (NotFound, ValidationError):
+            return None
+        return data
 
     def _free_lease(self, address: str) -> leases.LeaseDocument:
         """One that nobody holds, with an epoch above all that were given: whoever held it has lost it."""
@@ -266,7 +291,7 @@ def _remedy(key: str) -> str:
         case Part.RECEIPT:
             return "remove it; what it is about is published again"
         case Part.STUDY:
-            return "remove it; the study is accepted again when it is run or applied"
+            return "remove it; the study counts as active until its next run ends"
     return f"remove it; {_again(key)}"
 
 
