@@ -16,7 +16,7 @@ CONFIG: dict[str, Any] = {
     "num_hidden_layers": 1,
     "num_attention_heads": 2,
     "intermediate_size": 8,
-    "max_position_embeddings": 10,
+    "max_position_embeddings": 514,
     "pad_token_id": 1,
 }
 PIECES = ("<s>", "<pad>", "</s>", "<unk>", "▁", "<mask>")

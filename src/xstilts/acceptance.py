@@ -14,6 +14,7 @@ from xstilts.api.base import Model
 from xstilts.api.names import PLAN
 from xstilts.api.study import StageKind, Study, TargetRef, TaskRef
 from xstilts.core.catalogue import ENGLISH, TEXT_SPLIT, Source, TaskSpec
+from xstilts.core.encoders import UNKNOWN, Limits, naming
 from xstilts.core.errors import TrackingUnavailable, UserError
 from xstilts.core.keys import digest
 from xstilts.core.manifests import ArtifactManifest, DatasetManifest, Eviction, Split
@@ -26,7 +27,7 @@ from xstilts.stages import VERSIONS
 from xstilts.stages.publication import published_run, receipt_key
 from xstilts.store import artifacts, documents, evictions, studies
 from xstilts.store.datasets import load_dataset
-from xstilts.store.models import check_folder, local_folder, resolve_model
+from xstilts.store.models import check_folder, local_folder, resolve_model, stored_limits
 from xstilts.store.open import open_store
 from xstilts.store.port import ObjectStore
 from xstilts.tasks import registry
@@ -53,7 +54,15 @@ def resolve_world(study: Study, store: ObjectStore, *, open_at: Callable[[StoreS
         return open_at(study.spec.store.model_copy(update={"uri": uri}))
 
     manifest = resolve_model(store, uri=model.uri, name=model.name, revision=model.revision, open_source=open_source)
-    return World(tasks=_specs(), datasets=dict(_stored(study, store)), model_digest=manifest.key, versions=VERSIONS)
+    with naming(f"model.{'uri' if model.uri else 'name'} {model.uri or model.name!r}"):
+        limits = stored_limits(store, manifest)
+    return World(
+        tasks=_specs(),
+        datasets=dict(_stored(study, store)),
+        model_digest=manifest.key,
+        versions=VERSIONS,
+        limits=limits,
+    )
 
 
 def provisional_world(study: Study, store: ObjectStore | None) -> World:
@@ -62,19 +71,22 @@ def provisional_world(study: Study, store: ObjectStore | None) -> World:
     Keys of a plan made in it hold only for the data that are there. Without a store nothing is read either, and where
     no number of rows is published no size is too large. A model in a directory of this machine is checked.
     """
-    check_model(study)
+    limits = _local_limits(study.spec.model.uri)
     stored = dict(_stored(study, store)) if store else {}
     names = {need.source.dataset for need in _needs(study)} - stored.keys()
     unknown = 0 if store else MANY_ROWS
     datasets = stored | {name: _as_published(name, study, unknown) for name in names}
     model = digest(study.spec.model.document())
-    return World(tasks=_specs(), datasets=datasets, model_digest=model, versions=VERSIONS)
+    return World(tasks=_specs(), datasets=datasets, model_digest=model, versions=VERSIONS, limits=limits)
 
 
-def check_model(study: Study) -> None:
-    """Raises UserError for a model in a directory of this machine that no stage could load; others are judged later."""
-    if (uri := study.spec.model.uri) and (folder := local_folder(uri)):
-        check_folder(folder, name=f"model.uri {uri!r}")
+def _local_limits(uri: str | None) -> Limits:
+    """Of a model in a directory of this machine; others are checked when they are brought into the store.
+
+    Raises UserError for one that no stage could load.
+    """
+    folder = local_folder(uri) if uri else None
+    return check_folder(folder, name=f"model.uri {uri!r}").limits if folder else UNKNOWN
 
 
 def accept(

@@ -14,8 +14,12 @@ from xstilts.api.load import load_study
 from xstilts.controller.clerk import Clerk, Refusal
 from xstilts.core.errors import UserError
 from xstilts.core.keys import model_address
+from xstilts.core.manifests import ArtifactManifest, DatasetManifest
+from xstilts.store import artifacts
+from xstilts.store.datasets import put_dataset
 from xstilts.store.models import put_model, resolve_model
 from xstilts.store.open import open_store
+from xstilts.tasks.datasets import scan
 
 DOORS: dict[str, Callable[[Path], object]] = {
     "validate": cli.study.validate,
@@ -82,3 +86,44 @@ def test_a_study_of_an_encoder_that_was_pushed_into_its_store_is_valid(study_fil
     study_file.write_text(study_file.read_text().replace("uri: xlmr", f"uri: {uri}"))
     cli.study.validate(study_file)
     assert resolve_model(store, uri=uri) == model
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"training": {"target": {"maxLength": 513}}}, "spec.training: maxLength 513 of evaluation; the encoder takes at most 512"),
+        ({"targets": [{"name": "tatoeba", "retrieval": {"layer": 2}}]}, r"spec.targets\[0\].retrieval.layer: 2; the encoder has 1"),
+    ],
+    ids=["longer than its positions", "deeper than its layers"],
+)  # fmt: skip
+@pytest.mark.parametrize("door", [*DOORS, "pushed"])
+def test_more_than_the_encoder_has_is_refused_at_every_door(
+    study_file: Path, door: str, change: dict[str, object], complaint: str
+) -> None:
+    write(study_file.parent / "xlmr", ENCODER)
+    document = yaml.safe_load(study_file.read_text())
+    document["spec"] |= change
+    if door == "pushed":
+        store = open_store("store")
+        document["spec"]["model"]["uri"] = f"{store.uri}/{model_address(put_model(store, Path('xlmr')).key)}"
+    study_file.write_text(yaml.safe_dump(document))
+    if door in ("run", "pushed"):
+        put_dataset(open_store("store"), tatoeba(study_file.parent), study_file.parent)
+    with pytest.raises(UserError, match=complaint):
+        DOORS.get(door, DOORS["run"])(study_file)
+
+
+def tatoeba(folder: Path) -> DatasetManifest:
+    write(folder, {"tatoeba.deu-eng.deu": b"eins\n", "tatoeba.deu-eng.eng": b"one\n"})
+    return scan("tatoeba", folder)
+
+
+def test_a_model_that_an_earlier_version_let_in_is_refused_by_its_config(study_file: Path) -> None:
+    store = open_store("store")
+    folder = write(study_file.parent / "bert", {"config.json": BROKEN["another architecture"][0]["config.json"]})
+    artifacts.publish(store, "models/old", folder, ArtifactManifest(kind="model", key="old"))
+    study_file.write_text(study_file.read_text().replace("uri: xlmr", f"uri: {store.uri}/models/old"))
+    with pytest.raises(
+        UserError, match=r"model\.uri '.*/models/old': config\.json: model_type 'bert' is not supported"
+    ):
+        DOORS["run"](study_file)

@@ -184,7 +184,7 @@ class TestJudgedWithoutTorch:
     """What torch, safetensors and transformers write is what a store takes."""
 
     def test_a_folder_of_ours(self, original: Path) -> None:
-        assert "model.safetensors" in models.check_folder(original)
+        assert "model.safetensors" in models.check_folder(original).names
 
     @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
     def test_pickled_tensors(self, original: Path, tmp_path: Path, zipped: bool) -> None:
@@ -195,7 +195,7 @@ class TestJudgedWithoutTorch:
             (tmp_path / name).write_bytes((original / name).read_bytes())
         content = OrderedDict(weights | some | parameters)
         torch.save(content, tmp_path / "pytorch_model.bin", _use_new_zipfile_serialization=zipped)
-        assert "pytorch_model.bin" in models.check_folder(tmp_path)
+        assert "pytorch_model.bin" in models.check_folder(tmp_path).names
 
     @pytest.mark.parametrize("zipped", [True, False], ids=["zip", "before torch 1.6"])
     def test_a_pickled_module_is_refused(self, original: Path, tmp_path: Path, zipped: bool) -> None:

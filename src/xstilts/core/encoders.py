@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 from xstilts.core.errors import UserError
 from xstilts.core.handed_over import is_pointer, pointer_error
@@ -56,6 +56,24 @@ def parsed(name: str, content: bytes) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise UserError(f"{name} is not a JSON object but {_excerpt(document)}; download the file again")
     return document
+
+
+class Limits(NamedTuple):
+    """What a study may ask of an encoder; None where its config leaves it to defaults."""
+
+    tokens: int | None = None
+    """Of a sequence, special tokens included."""
+    layers: int | None = None
+
+
+def limits_of(config: Mapping[str, Any]) -> Limits:
+    """Of a config that `check_config` took. Positions are counted from `pad_token_id` + 1."""
+    positions, padding = config.get("max_position_embeddings"), config.get("pad_token_id")
+    tokens = None if positions is None or padding is None else positions - padding - 1
+    return Limits(tokens, config.get("num_hidden_layers"))
+
+
+UNKNOWN = Limits()
 
 
 def check_config(config: Mapping[str, Any]) -> None:

@@ -342,6 +342,9 @@ class _Planner:
             ),
             retrieval=None if spec.train else target.retrieval,
         )
+        layer, layers = target.retrieval.layer, self.world.limits.layers
+        if config.retrieval and layer is not None and layers is not None and layer > layers:
+            raise UserError(f"spec.targets[{i}].retrieval.layer: {layer}; the encoder has {layers} layers")
         examples = sum({split.ref: split.rows for split in (*splits, *dev)}.values()) * len(checkpoints)
         return self._stage(
             "evaluation", config, {"encoder": encoder}, point.recipe, examples=examples, max_length=settings.max_length
@@ -358,6 +361,11 @@ class _Planner:
         max_length: int,
     ) -> str:
         """Adds the stage unless an equal one is there already; returns its address."""
+        longest = self.world.limits.tokens
+        if longest is not None and max_length > longest:
+            raise UserError(
+                f"spec.training: maxLength {max_length} of {kind}; the encoder takes at most {longest} tokens"
+            )
         document, version = config.document(), self.world.versions[kind]
         key = stage_key(kind=kind, version=version, config=document, inputs=inputs)
         address = stage_address(kind, key)

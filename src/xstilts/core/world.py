@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from xstilts.api.study import PretrainingSpec, Reuse, StageKind, StudySpec
 from xstilts.core.catalogue import ENGLISH, TEXT_SPLIT, Source, TaskSpec
+from xstilts.core.encoders import UNKNOWN, Limits
 from xstilts.core.errors import UserError
 from xstilts.core.manifests import DatasetManifest, Split
 
@@ -19,6 +20,8 @@ class World:
     model_digest: str
     versions: Mapping[StageKind, int]
     """Version of each stage's code, raised when its numbers change."""
+    limits: Limits = UNKNOWN
+    """Of the encoder, as far as they are known."""
 
 
 class TrainingData(NamedTuple):

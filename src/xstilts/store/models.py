@@ -9,23 +9,27 @@ import tempfile
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import NamedTuple
 
 from xstilts.core.encoders import (
     CONFIG,
     LAYOUTS,
     TOKENIZER,
+    Limits,
     check_config,
     check_shapes,
     check_tokenizer,
     layout_of,
+    limits_of,
     naming,
+    parsed,
     parts_of,
 )
 from xstilts.core.errors import UserError
 from xstilts.core.keys import MODELS, model_address
 from xstilts.core.manifests import ArtifactManifest
 from xstilts.store import deletions
-from xstilts.store.artifacts import load_manifest, publish_manifest, put_blobs
+from xstilts.store.artifacts import blob_key, load_manifest, publish_manifest, put_blobs
 from xstilts.store.encoder_files import check_weights, checked_file, read_document
 from xstilts.store.hub import hub_errors
 from xstilts.store.open import open_store
@@ -46,17 +50,26 @@ def put_model(store: ObjectStore, folder: Path, *, source: str | None = None, na
     The second time nothing but the hashing is done. `source` is recorded as where it came from (the folder's name by
     default); `name` is what errors call the model. Raises UserError for what no stage could load.
     """
-    judged = check_folder(folder, name=name)
-    return _put_files(store, folder, judged, source=source or folder.absolute().name)
+    checked = check_folder(folder, name=name)
+    return _put_files(store, checked, source=source or folder.absolute().name)
 
 
-def check_folder(folder: Path, *, name: str = "") -> list[str]:
-    """Names of the files that make up the encoder in a folder. Raises UserError for what no stage could load."""
+class Checked(NamedTuple):
+    """An encoder that stages can load, as far as one can tell without loading it."""
+
+    folder: Path
+    names: list[str]
+    """Of the files in the folder that make it up, sorted."""
+    limits: Limits
+
+
+def check_folder(folder: Path, *, name: str = "") -> Checked:
+    """The encoder in a folder of the hub's format. Raises UserError for what no stage could load."""
     name = name or f"model {str(folder)!r}"
     if not folder.is_dir():
         raise UserError(f"{name} is not a directory")
     with naming(name):
-        return _judged([path.name for path in folder.iterdir() if not path.is_dir()], lambda _: folder)[1]
+        return _judged([path.name for path in folder.iterdir() if not path.is_dir()], lambda _: folder)
 
 
 def resolve_model(
@@ -95,6 +108,16 @@ def _pushed(store: ObjectStore, uri: str) -> ArtifactManifest:
     return manifest
 
 
+def stored_limits(store: ObjectStore, model: ArtifactManifest) -> Limits:
+    """Of an encoder in the store. Raises UserError for one of another kind, which an earlier version let in."""
+    entry = next((file for file in model.files if file.path == CONFIG), None)
+    if entry is None:
+        raise UserError(f"{model_address(model.key)} in {store.uri} has no {CONFIG}; bring the encoder in again")
+    config = parsed(CONFIG, store.read(blob_key(entry.sha256)))
+    check_config(config)
+    return limits_of(config)
+
+
 def local_folder(uri: str) -> Path | None:
     """The directory with an encoder that a Study's `model.uri` names on this machine, if it is there.
 
@@ -104,9 +127,9 @@ def local_folder(uri: str) -> Path | None:
     return folder if folder.is_dir() and not (folder / "manifest.json").is_file() else None
 
 
-def _put_files(store: ObjectStore, folder: Path, names: Iterable[str], *, source: str) -> ArtifactManifest:
+def _put_files(store: ObjectStore, encoder: Checked, *, source: str) -> ArtifactManifest:
     def write() -> ArtifactManifest:
-        files = put_blobs(store, folder, [folder / name for name in names])
+        files = put_blobs(store, encoder.folder, [encoder.folder / name for name in encoder.names])
         model = ArtifactManifest(kind="model", key="", files=files, provenance={"source": source})
         keyed = model.model_copy(update={"key": model.content_digest})
         address = model_address(keyed.key)
@@ -115,8 +138,8 @@ def _put_files(store: ObjectStore, folder: Path, names: Iterable[str], *, source
     return deletions.guarded(store, write)
 
 
-def _judged(names: Iterable[str], bring: Callable[[list[str]], Path]) -> tuple[Path, list[str]]:
-    """The folder with an encoder's files, and their names, sorted; of `names`, those that lie in no folder count.
+def _judged(names: Iterable[str], bring: Callable[[list[str]], Path]) -> Checked:
+    """The encoder among files of these names; those that lie in a folder of their own do not count.
 
     `bring` makes sure that files are in a folder, and returns it. Weights are brought last: most of what is wrong shows
     without them. Raises UserError, without the model's name.
@@ -150,7 +173,7 @@ def _judged(names: Iterable[str], bring: Callable[[list[str]], Path]) -> tuple[P
     folder = bring(weights)
     if shapes := check_weights(folder, weights):
         check_shapes(shapes, config)
-    return folder, sorted({CONFIG, *documents, *weights})
+    return Checked(folder, sorted({CONFIG, *documents, *weights}), limits_of(config))
 
 
 def _put_from_store(store: ObjectStore, source: ObjectStore, *, name: str) -> ArtifactManifest:
@@ -163,8 +186,8 @@ def _put_from_store(store: ObjectStore, source: ObjectStore, *, name: str) -> Ar
             return folder
 
         with naming(name):
-            _, names = _judged((info.key for info in source.list("")), bring)
-        return _put_files(store, folder, names, source=source.uri)
+            checked = _judged((info.key for info in source.list("")), bring)
+        return _put_files(store, checked, source=source.uri)
 
 
 def _put_from_hub(store: ObjectStore, name: str, *, revision: str, token: str | None) -> ArtifactManifest:
@@ -178,5 +201,5 @@ def _put_from_hub(store: ObjectStore, name: str, *, revision: str, token: str | 
             return Path(snapshot_download(name, revision=model.sha, allow_patterns=names, token=token))
 
         with naming(f"model.name {name!r}"):
-            folder, names = _judged((file.rfilename for file in model.siblings or ()), bring)
-    return _put_files(store, folder, names, source=f"{name}@{model.sha}")
+            checked = _judged((file.rfilename for file in model.siblings or ()), bring)
+    return _put_files(store, checked, source=f"{name}@{model.sha}")
