@@ -135,6 +135,33 @@ def test_other_stages_run_on_beside_a_refused_one(world: Simulation, server: Ref
     }
 
 
+def test_the_wait_of_a_refused_job_is_limited_but_not_while_the_study_itself_uses_up_the_quota(
+    world: Simulation, server: Refusing
+) -> None:
+    world.apply(study_document(**SMALL | {"seeds": [1, 2], "failurePolicy": {"pendingSeconds": 3600}}))
+    created: list[str] = []
+
+    def after_the_first(request: Request) -> Exception | None:
+        if (request.verb, request.resource) == ("create", JOBS):
+            created.append("")
+            return Forbidden("exceeded quota") if len(created) != 1 else None
+        return None
+
+    server.refuses = after_the_first
+    world.settle()
+    (job,) = world.jobs()
+    ready = {"status": {"ready": 1, "active": 1}}
+    world.cluster.patch(JOBS, NAMESPACE, job["metadata"]["name"], ready, subresource="status")
+    pass_time(world, 7200, step=60)
+    assert sorted(world.trials().values()) == ["JobRefused", "Running"]
+    world.run(job)
+    world.settle()
+    pass_time(world, 3500, step=60)
+    assert world.condition("Succeeded")[0] == "Unknown"
+    pass_time(world, 200, step=60)
+    assert world.condition("Succeeded") == ("False", "TooManyFailedTrials")
+
+
 # ---- calls to store and server
 
 

@@ -9,7 +9,7 @@ from xstilts.api.trial import StageState
 from xstilts.cluster.port import JOBS
 from xstilts.controller.actions import Action, Diagnose, Inspect, Join, PublishStage, StopJob, action_name, stage_action
 from xstilts.controller.clock import is_to_come, timestamp
-from xstilts.controller.views import Endings, Known, Observed
+from xstilts.controller.views import Endings, Known, Observed, Trouble
 from xstilts.engines.endings import FAILED_CREATE, NO_ROOM, Obstacle
 from xstilts.engines.workloads import Workload, WorkloadState
 
@@ -88,9 +88,10 @@ class _Limits:
             room = max((job.completed or 0 for job in observed.owned), default=0)
         return cls(now, policy.pending_seconds, policy.outage_seconds, room)
 
-    def of_pending(self, blocked: Obstacle) -> float:
-        """When a pod has waited for too long."""
-        return self.pending + (max(blocked.since, self.room) if blocked.reason in NO_ROOM else blocked.since)
+    def of_pending(self, waiting: Obstacle | Trouble) -> float:
+        """When a stage has waited for too long."""
+        is_for_room = waiting.reason in NO_ROOM or waiting.reason == Reason.JOB_REFUSED  # as by a quota
+        return self.pending + (max(waiting.since, self.room) if is_for_room else waiting.since)
 
     def end(self, blocked: Obstacle | None, endings: Endings) -> float | None:
         """When a Job has waited for too long, if it waits."""
@@ -131,7 +132,7 @@ def _look(
         return StageView(StageState.RUNNING, trial=facts.starting[address]), []
     if job is not None and (found := _of_job(observed, address, job, limits)):
         return found
-    if trouble and trouble.about is StudyCondition.PROGRESSING and limits.now - trouble.since >= limits.pending:
+    if trouble and trouble.about is StudyCondition.PROGRESSING and limits.of_pending(trouble) <= limits.now:
         message = f"{trouble.message}; failurePolicy.pendingSeconds is {limits.pending}"
         return StageView(StageState.FAILED, reason=trouble.reason, message=message), []
     if known is Known.UNPUBLISHED:
@@ -144,7 +145,7 @@ def _look(
     older = observed.workloads.get(address, ())
     generation = older[-1].generation + 1 if older else 1
     if trouble:
-        until = trouble.since + limits.pending
+        until = limits.of_pending(trouble)
         return StageView(StageState.WAITING, None, "", trouble.reason, trouble.message, generation, until=until), []
     return StageView(StageState.WAITING, generation=generation), []
 
