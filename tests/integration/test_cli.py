@@ -7,8 +7,12 @@ import yaml
 from typer.testing import CliRunner, Result
 
 from studies import TinyStudy, study_document
+from xstilts import acceptance
+from xstilts.api.load import load_study
 from xstilts.cli import app
 from xstilts.core.errors import UserError
+from xstilts.core.planner import plan
+from xstilts.store.memory import MemoryStore
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -80,9 +84,29 @@ def test_the_plan_of_the_published_sweep_counts_what_sharing_saves(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     planned = call("plan", EXAMPLES / "sweep" / "study.yaml", "--tokens-per-second", "50000").output
-    assert "339 trials, 7902 stages; a grid that shares nothing would run 20196" in planned
+    # 49 cells of task and size, of which nine are full, and seven of the mixture: 40 x 3 + 9 + 6 x 3 + 1 subsets, each
+    # trained with 3 seeds in 2 budgets, and the baseline with 3 seeds
+    assert 3 * 2 * (40 * 3 + 9 + 6 * 3 + 1) + 3 == 891
+    assert "891 trials, 20634 stages; a grid that shares nothing would run 50328" in planned
     assert "not applicable: recipe hellaswag, size 100000: it has 39905 rows" in planned
+    assert "size 300000: it has 130319 rows" in planned
+    assert "recipe anli" not in planned
     assert "device hours" in planned
+
+
+def test_the_published_sweep_has_the_nine_tasks_of_the_paper_at_their_published_sizes_in_both_budgets() -> None:
+    study = load_study(EXAMPLES / "sweep" / "study.yaml")
+    world = acceptance.provisional_world(study, MemoryStore())
+    trials = plan(study, world).trials
+    full = {trial.point.recipe: trial.point.rows for trial in trials if trial.point.size == "full"}
+    nine = {
+        "anli-plus": 1_104_934, "mnli": 392_702, "qqp": 363_846, "squad-v2": 130_319, "squad-v1": 87_599,
+        "hellaswag": 39_905, "ccg": 38_015, "cosmosqa": 25_262, "commonsenseqa": 9_741,
+    }  # fmt: skip
+    assert full == nine | {"mixture": sum(nine.values())}
+    budgets = {trial.point.budget for trial in trials if trial.point.recipe != "baseline"}
+    assert budgets == set(study.spec.budgets)
+    assert {budget.steps is None for budget in budgets} == {True, False}
 
 
 def test_status_and_report_tell_what_is_there(tiny_study: TinyStudy, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """The plan: every wanted combination once, equal work shared, a change reaching exactly what depends on it."""
 
 import itertools
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -23,10 +24,12 @@ from plans import (
 )
 from xstilts.api.study import Study
 from xstilts.core.errors import UserError
-from xstilts.core.keys import stage_key
+from xstilts.core.keys import canonical_json, digest, stage_key
 from xstilts.core.plan import Plan
 from xstilts.core.planner import plan
 from xstilts.core.world import World
+from xstilts.store import studies
+from xstilts.store.memory import MemoryStore
 
 
 def kinds(planned: Plan) -> dict[str, int]:
@@ -239,3 +242,43 @@ def test_pretraining_that_cannot_be_planned_is_explained(spec: Study, outside: W
 def test_a_plan_survives_its_own_document() -> None:
     planned = plan(study(), world())
     assert Plan.model_validate(planned.document()) == planned
+
+
+def test_a_plan_holds_equal_configs_once_also_when_it_comes_from_the_store() -> None:
+    planned = plan(study(sizes=["0", *map(str, range(100, 120))], seeds=[1, 2, 3]), world())
+    store = MemoryStore()
+    studies.put_plan(store, study(), planned)
+    stored = studies.load_plan(store, "s")
+    assert stored == planned
+    for each in (planned, stored):
+        configs = {id(stage.config) for stage in each.stages.values()}
+        assert len(configs) == len({canonical_json(stage.config) for stage in each.stages.values()})
+        assert len(configs) < len(each.stages) / 4
+
+
+def test_the_digest_is_that_of_the_whole_document() -> None:
+    planned = plan(study(), world())
+    assert planned.digest == digest(planned.document())
+
+
+def test_a_plan_takes_little_more_memory_to_hash_and_store_than_to_hold() -> None:
+    planned = plan(study(sizes=["0", *map(str, range(100, 130))], subsetSeeds=[1, 2, 3], seeds=[1, 2, 3]), world())
+    store = MemoryStore()
+    tracemalloc.start()
+    try:
+        assert planned.digest
+        hashing = tracemalloc.get_traced_memory()[1]
+        studies.put_plan(store, study(), planned)
+        storing = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    size = len(store.read("studies/s/plan.json"))
+    assert hashing < size / 4
+    assert storing < 1.5 * size
+
+
+def test_a_study_of_the_baseline_alone_has_a_naive_grid_too() -> None:
+    planned = plan(study(recipes=[], sizes=["0"]), world())
+    # 2 subset seeds x 2 seeds: xnli and xsid are trained and evaluated, tatoeba is evaluated
+    assert planned.naive == {"data-scaling": 0, "intermediate-training": 0, "target-training": 8, "evaluation": 12}
+    assert len(planned.stages) == 4 + 5  # tatoeba does not depend on the seed

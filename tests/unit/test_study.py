@@ -108,3 +108,29 @@ def test_settings_for_a_task_win_over_the_phase_and_the_phase_over_the_recipe() 
     recipe = TrainingSettings(batch_size=32, max_length=128, epochs="5")
     assert phase.resolve(task="xnli", recipe=recipe) == TrainingSettings(batch_size=8, max_length=99, epochs="5")
     assert phase.resolve(task="udpos", recipe=recipe) == TrainingSettings(batch_size=8, max_length=64, epochs="5")
+
+
+def of_axes(*, recipes: int, sizes: int, subset_seeds: int, seeds: int, budgets: int) -> str:
+    """VALID with so many values on its axes."""
+
+    def listed(count: int, form: str = "{}") -> str:
+        return ", ".join(form.format(number) for number in range(1, count + 1))
+
+    axes = f"sizes: [{listed(sizes)}]\n  subsetSeeds: [{listed(subset_seeds)}]\n  seeds: [{listed(seeds)}]"
+    return (
+        VALID.replace("sizes: [0, 100, full]", f"{axes}\n  budgets: [{listed(budgets, '{{steps: {}}}')}]")
+        .replace("{name: mnli, tasks: [{name: mnli}]}", listed(recipes, "{{name: r{}, tasks: [{{name: mnli}}]}}"))
+    )  # fmt: skip
+
+
+def test_a_small_document_can_not_ask_for_millions_of_trials() -> None:
+    text = of_axes(recipes=64, sizes=32, subset_seeds=32, seeds=32, budgets=8)
+    assert len(text) < 4096
+    product = "2048 sizes of 64 recipes x 32 subsetSeeds x 32 seeds x 8 budgets = 16,777,216 trials"
+    with pytest.raises(InvalidDocument, match=product):
+        parse_study(text)
+
+
+def test_a_study_at_its_bound_is_one() -> None:
+    study = parse_study(of_axes(recipes=2, sizes=10, subset_seeds=20, seeds=25, budgets=1))
+    assert len(study.spec.seeds) == 25

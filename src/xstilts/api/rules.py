@@ -61,6 +61,12 @@ _FULL_TUNING = (
     "{at}: Prefix keeps the encoder as it is, so nothing would be handed over; write it under training.target"
 )
 
+_TRIALS = (
+    "self.recipes.map(recipe, has(recipe.sizes) ? size(recipe.sizes) : size(self.sizes)).sum()"
+    " * size(self.subsetSeeds) * size(self.seeds) * (size(self.budgets) > 0 ? size(self.budgets) : 1)"
+)
+_WAY_OUT_OF_SIZE = "give fewer, or several Studies, which share equal stages"
+
 _SIZES_ONCE = Rule(
     _ONCE.format(list="self.sizes", same="string(one) == string(other)"), "sizes: list each once", ".sizes"
 )
@@ -169,6 +175,16 @@ RULES: Mapping[type[Model], tuple[Rule, ...]] = {
             ),
             "budgets: list each once",
             ".budgets",
+        ),
+        Rule(
+            f"{_TRIALS} <= {study.MOST_TRIALS}",
+            f"sizes of all recipes x subsetSeeds x seeds x budgets are more than {study.MOST_TRIALS:,} trials: "
+            + _WAY_OUT_OF_SIZE,
+        ),
+        Rule(
+            f"{_TRIALS} * size(self.targets) <= {study.MOST_EVALUATIONS}",
+            f"sizes of all recipes x subsetSeeds x seeds x budgets x targets are more than {study.MOST_EVALUATIONS:,}"
+            f" evaluations: {_WAY_OUT_OF_SIZE}",
         ),
     ),
     access.StoreSpec: (

@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from enum import StrEnum
+from math import prod
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, StringConstraints, model_validator
@@ -29,6 +30,11 @@ Name = Annotated[str, StringConstraints(pattern=NAME, max_length=52)]
 TaskName = Annotated[str, StringConstraints(pattern=TASK_NAME, max_length=63)]
 Language = Annotated[str, StringConstraints(pattern=LANGUAGE, max_length=16)]
 Seed = Annotated[int, Field(ge=0, le=2**31 - 1)]
+
+MOST_TRIALS = 10_000
+"""Of a Study, as the product of its axes: what the operator was measured with."""
+MOST_EVALUATIONS = 50_000
+"""Of a Study: trials times targets. The plan of as many takes some 100 MB in the store."""
 
 FULL = "full"
 SIZE = r"^(full|0|[1-9][0-9]{0,9}|(100|[1-9]?[0-9]([.][0-9]{1,4})?)%)$"
@@ -407,7 +413,22 @@ class StudySpec(Model):
             require_unique(field, values)
         if not self.recipes and self.sizes != ("0",):
             raise ValueError('recipes: none given, so sizes can only be ["0"], the baseline')
+        self._require_bounded()
         return self
+
+    def _require_bounded(self) -> None:
+        """Before anything is planned: the bounds of the single axes alone allow 16 million trials."""
+        cells = sum(len(recipe.sizes or self.sizes) for recipe in self.recipes)
+        axes = {"subsetSeeds": len(self.subset_seeds), "seeds": len(self.seeds), "budgets": max(1, len(self.budgets))}
+        trials = cells * prod(axes.values())
+        evaluations = trials * len(self.targets)
+        if trials > MOST_TRIALS or evaluations > MOST_EVALUATIONS:
+            product = " x ".join(f"{count} {name}" for name, count in axes.items())
+            raise ValueError(
+                f"{cells} sizes of {len(self.recipes)} recipes x {product} = {trials:,} trials, x {len(self.targets)}"
+                f" targets = {evaluations:,} evaluations; a Study has at most {MOST_TRIALS:,} and {MOST_EVALUATIONS:,}:"
+                " give fewer, or several Studies, which share equal stages"
+            )
 
     def _axes(self) -> Sequence[tuple[str, Sequence[Any]]]:
         own = [(f"recipes[{i}].sizes", recipe.sizes) for i, recipe in enumerate(self.recipes) if recipe.sizes]

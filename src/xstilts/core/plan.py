@@ -1,13 +1,31 @@
 """What a plan is: trials, and the stages that they share. `xstilts.core.planner` makes one from a Study."""
 
-from functools import cached_property
+import json
+import sys
+from collections.abc import Iterator
+from functools import cached_property, lru_cache
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from xstilts.api.base import Model
 from xstilts.api.study import StageKind
 from xstilts.api.trial import Point
-from xstilts.core.keys import digest, stage_address
+from xstilts.core.keys import canonical_json, digest_of, stage_address
+
+Address = Annotated[str, AfterValidator(sys.intern)]
+"""Of an artifact in the store. A plan names each several times, and holds it once."""
+
+
+@lru_cache(maxsize=4096)
+def _parsed(text: str) -> Any:
+    return json.loads(text)
+
+
+def _shared(config: dict[str, object]) -> dict[str, object]:
+    """One object for all equal configs, of which a plan has far fewer than stages. Nobody changes it."""
+    shared: dict[str, object] = _parsed(json.dumps(config))
+    return shared
 
 
 class PlannedStage(Model):
@@ -16,8 +34,8 @@ class PlannedStage(Model):
     kind: StageKind
     key: str
     version: int
-    config: dict[str, object]
-    inputs: dict[str, str]
+    config: Annotated[dict[str, object], AfterValidator(_shared)]
+    inputs: dict[str, Address]
     recipe: str
     """The first recipe that needs it, or `pretraining`; names the registered model of its checkpoints."""
     threads: int = 1
@@ -40,13 +58,13 @@ class Trial(Model):
     """One point with all its targets; one pipeline run."""
 
     point: Point
-    pretraining: str | None = None
+    pretraining: Address | None = None
     """Addresses of its stages; None where the study, the point or the target has no such stage."""
-    scaling: str | None = None
-    intermediate: str | None = None
-    trainings: dict[str, str]
+    scaling: Address | None = None
+    intermediate: Address | None = None
+    trainings: dict[str, Address]
     """Target to address; retrieval targets are missing."""
-    evaluations: dict[str, str]
+    evaluations: dict[str, Address]
 
     @property
     def name(self) -> str:
@@ -80,7 +98,7 @@ class Plan(Model):
     selected: dict[str, str] = Field(default_factory=dict)
     """Target to the one of `protocols` that its headline scores come from."""
     trials: tuple[Trial, ...]
-    stages: dict[str, PlannedStage]
+    stages: dict[Address, PlannedStage]
     """By address, each after the stages that it depends on."""
     not_applicable: tuple[NotApplicable, ...] = ()
     naive: dict[StageKind, int]
@@ -92,4 +110,26 @@ class Plan(Model):
 
     @cached_property
     def digest(self) -> str:
-        return digest(self.document())
+        return digest_of(self._canonical())
+
+    def _canonical(self) -> Iterator[str]:
+        """`canonical_json(self.document())` in pieces: as a whole it takes several times the memory of the plan."""
+        rest = self.model_dump(mode="json", exclude={"trials", "stages"})
+        for number, key in enumerate(sorted({*rest, "trials", "stages"})):
+            yield f'{"," if number else "{"}"{key}":'
+            match key:
+                case "trials":
+                    yield from _listed("[]", (canonical_json(trial.document()) for trial in self.trials))
+                case "stages":
+                    stages = sorted(self.stages.items())
+                    yield from _listed("{}", (f'"{at}":{canonical_json(stage.document())}' for at, stage in stages))
+                case _:
+                    yield canonical_json(rest[key])
+        yield "}"
+
+
+def _listed(brackets: str, items: Iterator[str]) -> Iterator[str]:
+    yield brackets[0]
+    for number, item in enumerate(items):
+        yield f",{item}" if number else item
+    yield brackets[1]

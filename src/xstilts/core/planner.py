@@ -6,6 +6,7 @@ in equal worlds give equal plans, and a change gives other keys to exactly the s
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from xstilts.api.study import BASELINE, FULL, PRETRAINING, Budget, Recipe, StageKind, Study, TargetRef, TaskRef
@@ -79,7 +80,7 @@ class _Planner:
             study=self.study.metadata.name,
             experiment=self.study.experiment,
             model=self._model,
-            protocols=self._protocols(),
+            protocols=self._protocols,
             selected={target.name: self._selected(i) for i, target in enumerate(self.study.spec.targets)},
             trials=trials,
             stages=self.stages,
@@ -133,7 +134,10 @@ class _Planner:
         yield from ((size, rows, rows == available) for rows, size in resolved.items())
 
     def _count_naive(self) -> dict[StageKind, int]:
-        """Stages when each wanted (recipe, size, subset seed, seed, budget, target) has a pipeline of its own."""
+        """Stages when each wanted (recipe, size, subset seed, seed, budget, target) has a pipeline of its own.
+
+        Without recipes the sizes, which are the baseline alone, count once: a grid runs it for every repeat as well.
+        """
         spec = self.study.spec
         targets = len(spec.targets)
         trained = sum(self.lookup.target(i).train is not None for i in range(targets))
@@ -143,7 +147,7 @@ class _Planner:
             for recipe in spec.recipes
             for size in recipe.sizes or spec.sizes
             if (recipe.name, size) not in left_out
-        ]
+        ] or list(spec.sizes)
         repeats = len(spec.subset_seeds) * len(spec.seeds) * len(spec.budgets or (None,))
         above_zero = sum(size != "0" for size in cells)
         pretraining: dict[StageKind, int] = {"pretraining": 1} if spec.pretraining else {}  # nobody repeats that
@@ -156,6 +160,7 @@ class _Planner:
 
     # ---- selection
 
+    @cached_property
     def _protocols(self) -> tuple[str, ...]:
         """Those asked for, and those that headline scores come from."""
         asked = [protocol.lower() for protocol in self.study.spec.protocols]
@@ -168,9 +173,10 @@ class _Planner:
             return training.intermediate.selection.lower()
         return training.target.resolve(task=spec.name, recipe=spec.settings).selection.lower()
 
+    @cached_property
     def _checkpoints(self) -> tuple[str, ...]:
         """What is evaluated of a training stage: the oracle selects among all that are kept."""
-        protocols = set(self._protocols())
+        protocols = set(self._protocols)
         return _KEPT if ORACLE in protocols else tuple(name for name in _KEPT if name in protocols)
 
     # ---- before all trials
@@ -214,10 +220,10 @@ class _Planner:
         evaluations: dict[str, str] = {}
         for i, target in enumerate(self.study.spec.targets):
             spec = self.lookup.target(i)
-            evaluated, checkpoints = encoder, self._checkpoints() if intermediate else (checkpoint,)
+            evaluated, checkpoints = encoder, self._checkpoints if intermediate else (checkpoint,)
             if spec.train:
                 evaluated = trainings[target.name] = self._target(point, i, target, encoder, checkpoint)
-                checkpoints = self._checkpoints()
+                checkpoints = self._checkpoints
             evaluations[target.name] = self._evaluation(point, i, target, evaluated, checkpoints)
         return Trial(
             point=point,
@@ -324,7 +330,7 @@ class _Planner:
     def _evaluation(self, point: Point, i: int, target: TargetRef, encoder: str, checkpoints: tuple[str, ...]) -> str:
         spec = self.lookup.target(i)
         splits = self.lookup.test_splits(i)
-        oracle = ORACLE in self._protocols() and len(checkpoints) > 1
+        oracle = ORACLE in self._protocols and len(checkpoints) > 1
         tuned = spec.train is None and spec.dev is not None
         dev = self.lookup.dev_splits(i) if oracle or tuned else []
         settings = self.study.spec.training.target.resolve(task=spec.name, recipe=spec.settings)

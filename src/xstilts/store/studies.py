@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from pydantic_core import to_json
+
 from xstilts.api.base import Model
 from xstilts.api.study import CheckpointRetention, Study
 from xstilts.core.plan import Plan
@@ -43,7 +45,7 @@ def put_plan(store: ObjectStore, study: Study, plan: Plan) -> None:
     """Freezes the plan, which is active from now on, also where the same plan had finished before."""
     folder = f"studies/{plan.study}"
     store.delete(_marker_key(plan.study))
-    document = plan.model_dump_json().encode()  # unsorted: stages come after those that they depend on
+    document = to_json(plan, by_alias=True)  # unsorted: stages come after those that they depend on
     store.put(plan_key(plan.study, plan.digest), document)
     store.put(f"{folder}/study.json", documents.encode(study))
     store.put(f"{folder}/plan.json", document)
