@@ -5,11 +5,8 @@ import sys
 from collections.abc import Callable
 
 import typer
-from rich.console import Console
 
-from xstilts.api.load import InvalidDocument
-from xstilts.cli import cluster, data, export, gc, model, operator, repair, study
-from xstilts.core.errors import ExitCode, XstiltsError
+from xstilts.cli import cluster, data, ending, export, gc, model, operator, repair, study
 
 app = typer.Typer(
     help="Scaling studies of intermediate-task transfer for multilingual encoders.",
@@ -42,14 +39,9 @@ app.add_typer(model.app, name="model")
 
 
 def main() -> None:
-    """Entry point: our own errors are shown as one message, without a traceback."""
+    """Entry point: whatever a command raises is shown as one message (see `cli.ending`)."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s: %(message)s")
-    errors = Console(stderr=True, soft_wrap=True, highlight=False)
     try:
         app()
-    except InvalidDocument as error:
-        errors.print(str(error), markup=False)
-        sys.exit(ExitCode.INVALID_INPUT)
-    except XstiltsError as error:
-        errors.print(f"{type(error).__name__}: {error}", markup=False)
-        sys.exit(error.exit_code)
+    except Exception as error:
+        sys.exit(ending.show(error))

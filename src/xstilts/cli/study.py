@@ -14,7 +14,7 @@ from xstilts.cli import cluster_report, terminal
 from xstilts.cli.cluster import ContextOption, NamespaceOption, connected
 from xstilts.cli.cluster_views import find_study
 from xstilts.cli.stores import CaFileOption, EndpointOption, PathStyleOption, RegionOption, opened_from_here
-from xstilts.core import planner
+from xstilts.core import extras, planner
 from xstilts.core.errors import ExitCode, IntegrityError, PermanentError, UserError
 
 StudyFile = Annotated[Path, typer.Argument(help="The study's YAML file.")]
@@ -104,6 +104,7 @@ def run(file: StudyFile, out: ReportFolder = None) -> None:
     study = load_study(file)
     if study.spec.engine.type not in {None, EngineType.LOCAL}:
         raise UserError(f"spec.engine.type: {study.spec.engine.type} needs a cluster; write Local to run it here")
+    extras.require("train", to="xstilts run")
     console = terminal.console()
     try:
         finished = run_study(study, _report_folder(study, out), listener=show.Live(console))

@@ -13,6 +13,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from xstilts.api.access import StoreSpec, TrackingSpec
+from xstilts.core import extras
 from xstilts.core.configs import CONFIGS
 from xstilts.core.errors import ExitCode, UserError
 from xstilts.core.results import Publication
@@ -83,6 +84,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _prepare(options: argparse.Namespace, stop: threading.Event) -> tuple[StageRequest, StageRunner]:
+    if options.stage != "data-scaling":
+        extras.require("train", to=f"the stage {options.stage}")
     store = StoreSpec.model_validate_json(options.store)
     tracking = TrackingSpec.model_validate_json(options.tracking)
     publication = Publication.model_validate_json(options.publication)

@@ -11,10 +11,11 @@ import json
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from xstilts.core.errors import UserError
 
@@ -103,7 +104,7 @@ def lines(path: Path) -> Iterator[tuple[int, str]]:
 
 def _decoded(path: Path) -> Iterator[str]:
     """Lines with their ends. Raises UserError for what is no UTF-8, and for NUL, which UTF-16 and UTF-32 leave."""
-    with path.open("rb") as file:
+    with _opened(path) as file:
         for number, line in enumerate(file, 1):
             try:
                 text = line.decode("utf-8-sig" if number == 1 else "utf-8")
@@ -114,6 +115,16 @@ def _decoded(path: Path) -> Iterator[str]:
             if "\0" in text:
                 raise UserError(f"{path}, line {number}: holds NUL, as UTF-16 does; save the file as UTF-8")
             yield text
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[BinaryIO]:
+    """A file, whose errors of reading name it, as Python's do not."""
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
 
 
 def blocks(path: Path) -> Iterator[list[tuple[int, str]]]:
