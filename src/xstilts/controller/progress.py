@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from xstilts.api.bounds import within_bounds
-from xstilts.api.conditions import Condition, ConditionStatus, set_condition
-from xstilts.api.names import Reason, TrialCondition
+from xstilts.api.conditions import Condition, ConditionStatus, find_condition, set_condition
+from xstilts.api.names import Reason, StudyCondition, TrialCondition
 from xstilts.api.study import StageKind, Study
 from xstilts.api.trial import Attempts, StageState, StageStatus, TrialStatus
 from xstilts.controller.actions import Action, PublishTrial, StartStage, action_name
 from xstilts.controller.clock import seconds_of, timestamp
 from xstilts.controller.stages import NOTHING, StageView
-from xstilts.controller.views import Observed, TrialOutline
+from xstilts.controller.views import Observed, StudyView, TrialOutline
 from xstilts.engines.workloads import ACCELERATORS
 
 Ended = Literal["Succeeded", "Failed"]
@@ -29,6 +29,23 @@ class Halt:
     reason: str
     message: str
     final: bool
+
+
+FINAL_HALTS = {
+    Reason.TOO_MANY_FAILED_TRIALS,
+    Reason.DEADLINE_EXCEEDED,
+    Reason.GPU_HOURS_EXCEEDED,
+    Reason.OUTAGE_SECONDS_EXCEEDED,
+}
+
+
+def told_halt(study: StudyView) -> Halt | None:
+    """One for good that the status tells of already, though not all trials do: what it stopped does not start again,
+    unless the spec was changed since."""
+    told = find_condition(study.status.conditions, StudyCondition.SUCCEEDED)
+    if told is None or told.status is not ConditionStatus.UNKNOWN or told.observed_generation != study.generation:
+        return None
+    return Halt(told.reason, told.message, final=True) if told.reason in FINAL_HALTS else None
 
 
 @dataclass

@@ -37,7 +37,7 @@ from xstilts.controller.clock import is_to_come, seconds_of, timestamp
 from xstilts.controller.deletion import reconcile_deletion
 from xstilts.controller.events import Event, news
 from xstilts.controller.objects import exclusion
-from xstilts.controller.progress import Halt, Progress
+from xstilts.controller.progress import Halt, Progress, told_halt
 from xstilts.controller.retries import is_asked, renewed, start_over
 from xstilts.controller.stages import StageView
 from xstilts.controller.views import Conclusion, Observed, Trouble, outages
@@ -359,7 +359,9 @@ class _Pass:
             self.actions.append(Preflight())
 
     def _halt(self, study: Study) -> Halt | None:
-        """Reasons that need no look at the trials."""
+        """Reasons that need no look at the trials; first one that was told, while trials are still to say so."""
+        if told := told_halt(self.observed.study):
+            return told
         deadline = study.spec.failure_policy.active_deadline_seconds
         retried = seconds_of(self.status.retry_time) if self.status.retry_time else 0.0
         if deadline is not None and self.status.start_time:
