@@ -20,6 +20,7 @@ CHART = str(K8S / "chart")
 SCOPES = {"namespaced": "namespace", "cluster": "cluster"}
 """Overlay to the chart's `scope`."""
 
+NAMED = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "xstilts-pod-template"}}
 Objects = dict[tuple[str, str], dict[str, Any]]
 pytestmark = pytest.mark.usefixtures("helm_is_built")
 scopes = pytest.mark.parametrize("overlay", SCOPES)
@@ -33,6 +34,8 @@ def objects(text: str) -> Objects:
             annotations = document["metadata"].get("annotations", {})
             if annotations.pop("helm.sh/resource-policy", "") and not annotations:
                 del document["metadata"]["annotations"]
+            if document["kind"].startswith("ValidatingAdmissionPolicy"):
+                document["metadata"].pop("namespace", "")  # kustomize does not know that these have none
             found[document["kind"], document["metadata"]["name"]] = document
     return found
 
@@ -77,6 +80,64 @@ def test_they_render_the_same_for_prometheus_and_grafana(overlaid: Callable[...,
     found = chart("serviceMonitor=true", "prometheusRule=true", "dashboard=true")
     assert {kind for kind, _ in found} >= {"ServiceMonitor", "PrometheusRule", "ConfigMap"}
     assert found == expected
+
+
+def test_they_render_the_same_admission_policy(overlaid: Callable[..., Objects], tmp_path: Path) -> None:
+    policy = os.path.relpath(K8S / "pod-template-policy", tmp_path.resolve())
+    lists = {"data": {"images": "registry.example/*\nother:1"}}
+    patch = {"target": {"kind": "ConfigMap", "name": "xstilts-pod-template"}, "patch": json.dumps(lists | NAMED)}
+    expected = overlaid("cluster", components=[policy], patches=[patch], namespace="research")
+    found = chart(
+        'scope="cluster"',
+        "podTemplatePolicy.enabled=true",
+        'podTemplatePolicy.images=["registry.example/*","other:1"]',
+        namespace="research",
+    )
+    assert (
+        found["ValidatingAdmissionPolicyBinding", "xstilts-pod-template"]["spec"]["paramRef"]["namespace"] == "research"
+    )
+    assert found == expected
+
+
+def test_stages_reach_no_api_server_and_nobody_reaches_them() -> None:
+    found = chart("stageNetworkPolicy.namespaces=[]")["NetworkPolicy", "xstilts-stages"]["spec"]
+    assert found["policyTypes"] == ["Ingress", "Egress"]
+    assert "ingress" not in found
+    ports = {port["port"] for rule in found["egress"] for port in rule["ports"]}
+    assert ports == {53, 443, 80, 5000, 9000}
+
+
+def test_addresses_and_ports_of_stages_are_settings_and_each_namespace_with_studies_has_the_policy() -> None:
+    text = helm(
+        *("template", "release", CHART, "--namespace", "xstilts"),
+        *(
+            "--set-json",
+            'stageNetworkPolicy={"egressPorts":[443],"exceptCIDRs":["10.0.0.1/32"],"namespaces":["a","b"]}',
+        ),
+    )
+    found = [document for document in yaml.safe_load_all(text) if document and document["kind"] == "NetworkPolicy"]
+    stages = {each["metadata"]["namespace"]: each for each in found if each["metadata"]["name"] == "xstilts-stages"}
+    assert stages.keys() == {"xstilts", "a", "b"}
+    assert stages["a"]["spec"]["egress"][1] == {
+        "ports": [{"protocol": "TCP", "port": 443}],
+        "to": [
+            {"namespaceSelector": {}},
+            {"ipBlock": {"cidr": "0.0.0.0/0", "except": ["10.0.0.1/32"]}},
+            {"ipBlock": {"cidr": "::/0", "except": []}},
+        ],
+    }
+    assert ("NetworkPolicy", "xstilts-stages") not in chart("stageNetworkPolicy.enabled=false")
+
+
+def test_what_a_cluster_wide_operator_excludes_is_a_setting() -> None:
+    def excluded(*settings: str) -> list[str]:
+        container = chart(*settings)["Deployment", "xstilts-operator"]["spec"]["template"]["spec"]["containers"][0]
+        return [argument.partition("=")[2] for argument in container["args"] if "exclude" in argument]
+
+    assert excluded('scope="cluster"') == ["kube-system", "kube-public", "kube-node-lease", "$(POD_NAMESPACE)"]
+    assert excluded('scope="cluster"', 'excludedNamespaces=["ingress"]') == ["ingress"]
+    assert excluded('scope="cluster"', "excludedNamespaces=[]") == [""], "none, and not the default"
+    assert excluded() == []
 
 
 def test_they_render_the_same_for_other_images_and_another_namespace(overlaid: Callable[..., Objects]) -> None:

@@ -1,9 +1,11 @@
 """The Dockerfiles, read: what runs is pinned, small, non-root and fit for a read-only file system."""
 
+import importlib.util
 import json
 import re
 import shlex
 from collections.abc import Iterator
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +13,12 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 IMAGES = ("operator", "trainer")
+
+SCRIPT = importlib.util.spec_from_file_location("licences", ROOT / "docker" / "licences.py")
+assert SCRIPT
+assert SCRIPT.loader
+licences = importlib.util.module_from_spec(SCRIPT)
+SCRIPT.loader.exec_module(licences)
 
 images = pytest.mark.parametrize("image", IMAGES)
 
@@ -31,7 +39,8 @@ def instructions(image: str) -> Iterator[Instruction]:
 def stages(image: str) -> tuple[list[Instruction], list[Instruction]]:
     """Instructions of the builder and of what it leaves."""
     found = list(instructions(image))
-    assert found[0] == Instruction("ARG", "BASE_IMAGE=python:3.11-slim")
+    assert found[0].name == "ARG"
+    assert re.fullmatch(r"BASE_IMAGE=python:3\.11\.\d+-slim@sha256:[0-9a-f]{64}", found[0].text), "pinned by digest"
     first, second = (i for i, instruction in enumerate(found) if instruction.name == "FROM")
     return found[first:second], found[second:]
 
@@ -105,3 +114,36 @@ def test_the_operator_carries_no_torch():
     names = {line.split("==")[0] for line in requirements.splitlines() if "==" in line}
     assert names
     assert not names & {"torch", "transformers", "datasets", "triton"}
+
+
+def test_both_images_start_from_the_same_base():
+    operator, trainer = (next(instructions(image)) for image in IMAGES)
+    assert operator == trainer
+
+
+@images
+def test_the_label_names_the_licences_of_all_that_is_installed(image):
+    _, final = stages(image)
+    labels = labels_of(final)
+    requirements = ROOT / "requirements" / f"{image}.txt"
+    assert labels["org.opencontainers.image.licenses"] == licences.summary(requirements)
+    assert "unknown" not in labels["org.opencontainers.image.licenses"]
+
+
+@images
+def test_texts_of_third_party_licences_are_collected_after_everything_is_installed(image):
+    builder, final = stages(image)
+    runs = [each.text for each in builder if each.name == "RUN"]
+    listed = labels_of(final)["dev.xstilts.third-party-licences"]
+    assert runs[-1].endswith(f"/opt/xstilts/bin/python /build/docker/licences.py > {listed}")
+    assert "--no-deps" in runs[-2]
+
+
+def labels_of(final: list[Instruction]) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in shlex.split(only(final, "LABEL")))
+
+
+def test_a_package_is_listed_with_its_licence_and_the_text_that_it_ships():
+    text = "\n".join(licences.listing([distribution("click")]))
+    assert re.match(r"click [\d.]+: BSD-3-Clause\n--- click-[\d.]+\.dist-info/licenses/LICENSE\.txt\n", text)
+    assert "Redistribution and use in source and binary forms" in text

@@ -157,6 +157,12 @@ def test_a_pod_requests_a_quarter_of_a_core_per_thread_unless_the_study_says_som
     assert container(job(resources=limited))["resources"] == {"limits": {"cpu": "8"}}
 
 
+def test_a_pod_is_never_labelled_as_the_operators_whose_service_and_network_policy_select_by_that():
+    labels = {"app.kubernetes.io/name": "xstilts", "app.kubernetes.io/component": "operator"}
+    made = job(podTemplate={"labels": labels})["spec"]["template"]["metadata"]["labels"]
+    assert made["app.kubernetes.io/component"] == "stage"
+
+
 def test_devices_are_limits_as_well():
     asked = {"intermediate-training": {"requests": {"nvidia.com/gpu": "2", "memory": "1Gi"}}}
     assert container(job(resources=asked))["resources"]["limits"] == {"nvidia.com/gpu": "2"}

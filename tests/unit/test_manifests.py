@@ -141,7 +141,7 @@ def test_two_operators_are_never_started_side_by_side():
 
 def test_selectors_find_the_pod():
     labels = deployment()["spec"]["template"]["metadata"]["labels"]
-    for document in documents(BASE):
+    for document in documents(BASE):  # those of stages are in k8s/stages
         spec = document.get("spec", {})
         selector = spec.get("podSelector", spec.get("selector", {}))
         for key, value in (selector.get("matchLabels") or selector).items():

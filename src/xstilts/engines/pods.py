@@ -71,7 +71,8 @@ class StagePod:
     def pod_metadata(self) -> Object:
         template = self.study.spec.pod_template
         return {
-            "labels": _sorted(template.labels) | self.labels,
+            # the component is set whatever the Study says: the operator's Service and NetworkPolicy select by it
+            "labels": _sorted(template.labels) | {names.COMPONENT: "stage"} | self.labels,
             "annotations": _sorted(template.annotations) | self.annotations,
         }
 
