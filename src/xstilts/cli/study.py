@@ -239,13 +239,13 @@ def verify(
 def publish(
     file: StudyFile,
     again: Annotated[
-        bool, typer.Option("--again", help="Also what the server has by the receipts in the store.")
+        bool, typer.Option("--again", help="Publish everything, whatever the receipts in the store say.")
     ] = False,
 ) -> None:
-    """Show what a study has done on its tracking server, without running anything.
+    """Publish what a study has done to its tracking server, without running anything.
 
-    After the server lost runs: receipts in the store name the run of each stage, and those whose run is gone are
-    published again. With --again everything is, whatever the receipts say; what is there stays as it is.
+    Receipts in the store name the run of each stage; stages whose run the server no longer has are published again.
+    With --again everything is published; what the server has stays as it is.
     """
     from xstilts.conclusion import publish_study
     from xstilts.tracking import open_tracker
