@@ -50,12 +50,23 @@ def make(
     *,
     stages: Iterable[str] | None = None,
     scores: Callable[[Trial, str], float] = lambda trial, target: 50.0,
+    dev: Callable[[Trial, str], float] = lambda trial, target: 50.0,
     note: str = "",
 ) -> None:
-    """Makes stages, all of the plan by default, and leaves receipts. `note` gets into the content of weights."""
+    """Makes stages, all of the plan by default, and leaves receipts. `note` gets into the content of weights.
+
+    `scores` are test scores by trial and target; `dev` English dev scores by trial and trained target, or by trial and
+    `intermediate`.
+    """
     wanted = planned.stages if stages is None else stages
     by_evaluation = {
         address: scores(trial, target) for trial in planned.trials for target, address in trial.evaluations.items()
+    }
+    by_training = {
+        address: (name, dev(trial, name))
+        for trial in planned.trials
+        for name, address in {"intermediate": trial.intermediate, **trial.trainings}.items()
+        if address
     }
     for address in wanted:
         stage = planned.stages[address]
@@ -66,8 +77,9 @@ def make(
             (made / path).parent.mkdir(parents=True, exist_ok=True)
             (made / path).write_bytes(content)
         manifest = ArtifactManifest(
-            kind=stage.kind, key=stage.key, config=stage.config, inputs=stage.inputs, facts=_facts(stage, score),
-            provenance={"note": note},
+            kind=stage.kind, key=stage.key, config=stage.config, inputs=stage.inputs, provenance={"note": note},
+            facts=_training_facts(stage, *by_training.get(address, ("", 0.0))) if stage.kind in TRAINED
+            else _evaluation_facts(stage, score) if stage.kind == "evaluation" else {},
         )  # fmt: skip
         before = artifacts.load_manifest(store, address)
         artifacts.publish(store, address, made, manifest, replaces=before)
@@ -94,15 +106,23 @@ def _weights(stage: PlannedStage, note: str) -> dict[str, bytes]:
     return own | {f"checkpoints/{name}/tokenizer.json": SHARED for name in CHECKPOINTS}
 
 
-def _facts(stage: PlannedStage, score: float) -> dict[str, object]:
-    if stage.kind in TRAINED:
-        kept = tuple(CheckpointFacts(name=name, path=f"checkpoints/{name}", step=1, scores={}) for name in CHECKPOINTS)
-        facts = TrainingFacts(
-            steps=1, examples=1, trainable_parameters=1, history=(), checkpoints=kept, degenerate={}
-        )  # fmt: skip
-        return facts.document()
-    if stage.kind != "evaluation":
-        return {}
+def _training_facts(stage: PlannedStage, target: str, dev: float) -> dict[str, object]:
+    """`dev` is the accuracy of the best checkpoint; those that no score comes from say the opposite."""
+    tasks = [target] if stage.kind == "target-training" else [task["task"] for task in stage.config.get("tasks", ())]
+    kept = tuple(
+        CheckpointFacts(
+            name=name,
+            path=f"checkpoints/{name}",
+            step=1,
+            scores={f"{task}/accuracy": dev if name == "best" else 100.0 - dev for task in tasks},
+        )
+        for name in CHECKPOINTS
+    )
+    facts = TrainingFacts(steps=1, examples=1, trainable_parameters=1, history=(), checkpoints=kept, degenerate={})
+    return facts.document()
+
+
+def _evaluation_facts(stage: PlannedStage, score: float) -> dict[str, object]:
     config = EvaluationConfig.model_validate(stage.config)
     languages = tuple(
         LanguageScores(

@@ -9,7 +9,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from xstilts import acceptance, report
-from xstilts.api.study import Study
+from xstilts.api.study import BASELINE, Study
+from xstilts.core import zero_shot
+from xstilts.core.conditions import budget_label
 from xstilts.core.keys import canonical_json, digest
 from xstilts.core.missing import Done
 from xstilts.core.plan import Plan, Trial
@@ -19,7 +21,7 @@ from xstilts.store import leases
 from xstilts.store.port import ObjectStore
 from xstilts.store.retention import Retained, retain
 from xstilts.store.studies import mark_finished
-from xstilts.tracking import StudyRecord, Tracker, TrialRecord
+from xstilts.tracking import StudyRecord, Tracker, TrialRecord, zero_shot_tags
 
 LEASE_SECONDS = 30.0
 
@@ -93,27 +95,24 @@ def records(planned: Plan, done: Done, failures: Mapping[str, str], folder: Path
 
 def trial_record(planned: Plan, trial: Trial, facts: Mapping[str, EvaluationFacts], state: str) -> TrialRecord:
     point = trial.point
-    budget = point.budget
-    scores: dict[str, float] = {}
-    for target, address in trial.evaluations.items():
-        found = facts.get(address)
-        if found and (selected := found.of(planned.selected[target])):
-            values = {entry.language: entry.metrics[found.metric] for entry in selected.languages}
-            scores |= {f"{target}/{found.metric}/{language}": value for language, value in values.items()}
-            scores[f"{target}/{found.metric}/mean"] = sum(values.values()) / len(values)
+    scores = {
+        f"{target}/{facts[address].metric}/{scope}": value
+        for target, address in trial.evaluations.items()
+        if address in facts
+        for scope, value in facts[address].headline(planned.selected[target]).items()
+    }
+    params = {"recipe": point.recipe, "size": point.size, "rows": str(point.rows), "seed": str(point.seed)}
+    if point.subset_seed is not None:
+        params["subset_seed"] = str(point.subset_seed)
+    if point.recipe != BASELINE:
+        params["budget"] = budget_label(point.budget) or "published"
     return TrialRecord(
         study=planned.study,
         name=trial.name,
         key=digest([planned.study, trial.document()]),
         state="Succeeded" if state == "Succeeded" else "Failed",
-        params={
-            "recipe": point.recipe,
-            "size": point.size,
-            "rows": str(point.rows),
-            "subset_seed": str(point.subset_seed),
-            "seed": str(point.seed),
-            "budget": "published" if budget is None else f"{budget.epochs or budget.steps}",
-        },
+        params=params,
+        tags=zero_shot_tags(zero_shot.foreign_to(planned, trial)),
         stage_runs={address: planned.stages[address].kind for address in trial.stages},
         scores=scores,
     )

@@ -53,10 +53,16 @@ def training(study: str, *, stage: str = "") -> StageRecord:
 def evaluation(trained: StageRecord) -> StageRecord:
     model = CheckpointRef(trained.key, "last")
     scores = [
-        Score(metric="eval/accuracy", value=40.0 + rank, step=10, model=model, dataset=evaluation_split(language))
+        Score(
+            metric=f"eval/accuracy/{language}",
+            value=40.0 + rank,
+            step=10,
+            model=model,
+            dataset=evaluation_split(language),
+        )
         for rank, language in enumerate(LANGUAGES)
     ]
-    mean = Score(metric="eval/macro", value=42.0, step=10, model=model, dataset=None)
+    mean = Score(metric="eval/accuracy/other-languages", value=42.0, step=10, model=model, dataset=None)
     key = uuid4().hex
     return replace(
         training(trained.study, stage=key),
@@ -81,8 +87,9 @@ def trial(*stages: StageRecord) -> TrialRecord:
         key="trial-key",
         state="Succeeded",
         params={"recipe": "mnli", "size": "1000"},
+        tags={"xstilts.zero_shot": "true"},
         stage_runs={stage.address: stage.kind for stage in stages},
-        scores={"xnli/accuracy/de": 40.0, "xnli/accuracy/mean": 42.0},
+        scores={"xnli/accuracy/de": 40.0, "xnli/accuracy/other-languages": 42.0},
     )
 
 
@@ -223,8 +230,10 @@ def assert_one_of_everything(view: View, trained: StageRecord) -> None:
     assert view.models(trained) == ["best", "last"]
     assert sorted(view.versions(trained.registered_model)) == [(trained.key, "best"), (trained.key, "last")]
     assert view.history(trained) == [(step, 50.0 + step) for step in range(1, 11)]
-    expected = [("eval/accuracy", f"xnli/test.{language}", 40.0 + rank) for rank, language in enumerate(LANGUAGES)]
-    assert view.scores(trained) == [*expected, ("eval/macro", None, 42.0)]
+    expected = [
+        (f"eval/accuracy/{language}", f"xnli/test.{language}", 40.0 + rank) for rank, language in enumerate(LANGUAGES)
+    ]
+    assert view.scores(trained) == [*expected, ("eval/accuracy/other-languages", None, 42.0)]
     assert view.trials(trained.study) == [(trial(trained).params, trial(trained).scores)]
     assert view.studies(trained.study) == 1
 

@@ -14,16 +14,18 @@ from rich.console import Console, RenderableType
 from xstilts import report
 from xstilts.api.study import BASELINE, Budget
 from xstilts.api.trial import Point
+from xstilts.core.conditions import Condition
 from xstilts.core.errors import IntegrityError, UserError
 from xstilts.core.keys import model_address
+from xstilts.core.languages import ALL_LANGUAGES, MEANS, OTHER_LANGUAGES, TRANSFER_GAP
 from xstilts.core.manifests import SplitRef
 from xstilts.core.plan import NotApplicable, Plan, PlannedStage, Trial
 from xstilts.core.results import CheckpointScores, EvaluationFacts, LanguageScores, TrainingFacts
 from xstilts.report import text
 from xstilts.report.html import render_html
 from xstilts.report.results import Results
-from xstilts.report.scores import COLUMNS, Condition
-from xstilts.report.summaries import OTHER_LANGUAGES, TRANSFER_GAP, Summary
+from xstilts.report.scores import COLUMNS
+from xstilts.report.summaries import Summary
 
 LANGUAGES = {"mtop": ("de", "en", "th"), "xquad": ("en", "de"), "tatoeba": ("de", "sw")}
 METRICS = {"mtop": "exact_match", "xquad": "score", "tatoeba": "accuracy"}
@@ -329,7 +331,7 @@ def test_a_target_evaluated_in_english_alone_has_no_transfer(tmp_path: Path) -> 
         for address, entry in evaluate(plan, rising).items()
     }
     results = report.collect(plan, facts)
-    assert {summary.scope for summary in results.summaries} == {"en"}
+    assert {summary.scope for summary in results.summaries} == {"en", ALL_LANGUAGES}
     assert "6/6" in printed(text.scores_table(results))
     report.write_report(results, tmp_path)
 
@@ -508,7 +510,9 @@ def test_the_csv_holds_what_was_measured(tmp_path: Path) -> None:
     with path.open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
-    assert [float(row["value"]) for row in rows] == [score.value for score in results.scores]
+    places = ("trial", "target", "protocol", "metric", "language")
+    single = {tuple(row[name] for name in places): float(row["value"]) for row in rows if row["language"] not in MEANS}
+    assert single == {tuple(getattr(score, name) for name in places): score.value for score in results.scores}
     assert (rows[0]["trial"], rows[0]["subset_seed"], rows[0]["budget"]) == ("baseline-s1", "", "")
 
 

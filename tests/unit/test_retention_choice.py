@@ -9,11 +9,18 @@ from xstilts.core.retention import kept, measured
 from xstilts.store import open_store
 
 
-def choice(planned: Plan, keep: Keep, scores: dict[tuple[str, str], float], tmp_path, *, without: str = "") -> set[str]:
-    """What is kept where the trials score so; of unnamed ones 10. `without` is an evaluation that is missing."""
+def choice(planned: Plan, keep: Keep, dev: dict[tuple[str, str], float], tmp_path, *, without: str = "") -> set[str]:
+    """What is kept where trials have such English dev scores; unnamed ones 10. `without` is an evaluation to leave out.
+
+    Test scores say the opposite.
+    """
     store = open_store("memory:")
     stages = [address for address in planned.stages if address != without]
-    make(store, planned, tmp_path, stages=stages, scores=lambda trial, target: scores.get((trial.name, target), 10.0))
+
+    def of(trial: Trial, target: str) -> float:
+        return dev.get((trial.name, target), 10.0)
+
+    make(store, planned, tmp_path, stages=stages, dev=of, scores=lambda trial, target: 100.0 - of(trial, target))
     done = observed(store, planned)
     return kept(planned, keep, made=done.manifests, facts=measured(done.manifests))
 
@@ -28,23 +35,28 @@ def test_all_keeps_all_and_none_keeps_none(tmp_path) -> None:
     assert choice(planned, Keep.NONE, {}, tmp_path) == set()
 
 
-def test_the_best_trial_of_each_recipe_and_target_keeps_what_its_encoder_came_from(tmp_path) -> None:
+def test_english_dev_chooses_the_trial_of_each_recipe_and_target_that_keeps_its_weights(tmp_path) -> None:
     planned = small_plan()
-    scores = {("mnli-full-s2", "xnli"): 60.0, ("mnli-full-s1", "tatoeba"): 70.0, ("baseline-s2", "xnli"): 55.0}
+    dev = {("mnli-full-s2", "xnli"): 60.0, ("mnli-full-s1", "intermediate"): 70.0, ("baseline-s2", "xnli"): 55.0}
     first, second, baseline = (trial(planned, name) for name in ("mnli-full-s1", "mnli-full-s2", "baseline-s2"))
-    assert choice(planned, Keep.BEST_PER_RECIPE, scores, tmp_path) == {
+    assert choice(planned, Keep.BEST_PER_RECIPE, dev, tmp_path) == {
         second.intermediate,
         second.trainings["xnli"],
-        first.intermediate,  # for retrieval
+        first.intermediate,  # for retrieval, by the dev scores of the intermediate task
         baseline.trainings["xnli"],
     }
 
 
-def test_english_does_not_decide_where_there_are_other_languages(tmp_path) -> None:
-    """The scores of `made` are highest in English where they are lowest elsewhere."""
-    planned = small_plan(recipes=[], sizes=["0"])
-    best = trial(planned, "baseline-s1")
-    assert choice(planned, Keep.BEST_PER_RECIPE, {("baseline-s1", "xnli"): 20.0}, tmp_path) == {best.trainings["xnli"]}
+def test_sizes_are_compared_by_their_means_over_seeds_and_not_by_their_luckiest_trial(tmp_path) -> None:
+    planned = small_plan(sizes=["300", "full"], targets=[{"name": "xnli"}])
+    dev = {
+        ("mnli-300-d1-s1", "xnli"): 90.0,
+        ("mnli-300-d1-s2", "xnli"): 10.0,
+        ("mnli-full-s1", "xnli"): 60.0,
+        ("mnli-full-s2", "xnli"): 61.0,
+    }
+    best = trial(planned, "mnli-full-s2")
+    assert choice(planned, Keep.BEST_PER_RECIPE, dev, tmp_path) == {best.intermediate, best.trainings["xnli"]}
 
 
 def test_of_equals_the_first_trial_is_kept(tmp_path) -> None:

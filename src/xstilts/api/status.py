@@ -10,6 +10,8 @@ from pydantic import Field, StringConstraints
 from xstilts.api.base import Model
 from xstilts.api.conditions import Condition
 
+LabelledLanguage = Annotated[str, StringConstraints(max_length=16)]
+
 
 class PlanStatus(Model):
     """What was accepted, frozen in the store."""
@@ -51,8 +53,15 @@ class Counts(Model):
     """Of those that succeeded: with nothing left to run for them."""
 
 
+LABELLED = 64
+"""Languages that a status names at most."""
+
+
 class BestScore(Model):
-    """The best point for a target, by the mean over languages and seeds."""
+    """The best point for a target, chosen on English dev: by its dev score, mean over seeds, and never by test scores.
+
+    Retrieval targets have no English dev data, so nothing is chosen for them.
+    """
 
     target: str = Field(max_length=63)
     """Target task."""
@@ -62,10 +71,17 @@ class BestScore(Model):
     """Recipe of the point; `baseline` for size 0."""
     size: str = Field(max_length=16)
     """Size of the point."""
+    budget: str = Field("", max_length=32)
+    """Budget of the point, such as `3 epochs`; empty for the published one."""
+    dev_score: str = Field("", max_length=32)
+    """English dev score that it was chosen by: percent, a decimal; mean over seeds."""
     score: str = Field(max_length=32)
-    """Percent, a decimal; mean over languages other than English, and over seeds."""
+    """Test score, which had no part in the choice: percent, a decimal; mean over languages other than English, and over
+    seeds."""
     interval: str = Field("", max_length=32)
-    """Half width of the 95 % interval over seeds; empty for one seed."""
+    """Half width of the 95 % interval of the test score over seeds; empty for one seed."""
+    labelled_languages: tuple[LabelledLanguage, ...] = Field((), max_length=LABELLED)
+    """Languages other than English whose labels the recipe trains on: scores in them are not zero-shot."""
 
 
 class CurveFit(Model):
@@ -73,6 +89,8 @@ class CurveFit(Model):
 
     recipe: str = Field(max_length=63)
     """Recipe whose sizes make the curve."""
+    budget: str = Field("", max_length=32)
+    """Budget of its trials, such as `3 epochs`; empty for the published one."""
     target: str = Field(max_length=63)
     """Target task."""
     model: str = Field(max_length=64)
@@ -80,9 +98,11 @@ class CurveFit(Model):
     parameters: dict[str, Annotated[str, StringConstraints(max_length=32)]] = Field(default_factory=dict, max_length=8)
     """Its parameters by name, decimals."""
     interval: str = Field("", max_length=256)
-    """95 % interval of the parameter that tells the gain."""
+    """95 % intervals of its parameters."""
     n: int = Field(ge=0)
     """Points that it was fitted to."""
+    labelled_languages: tuple[LabelledLanguage, ...] = Field((), max_length=LABELLED)
+    """Languages other than English whose labels the recipe trains on: scores in them are not zero-shot."""
 
 
 class Omission(Model):
@@ -118,7 +138,7 @@ class StudyStatus(Model):
     gpu_hours: str = Field("0", max_length=32)
     """Used so far, a decimal."""
     best: tuple[BestScore, ...] = Field((), max_length=64)
-    """The best point for each target."""
+    """The best point for each target, chosen on English dev."""
     curves: tuple[CurveFit, ...] = Field((), max_length=256)
     """Fits of score over size, for each recipe and target."""
     omitted: tuple[Omission, ...] = Field((), max_length=16)

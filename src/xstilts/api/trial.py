@@ -121,7 +121,10 @@ class TrialStatus(Model):
     progress: str = Field("", max_length=32)
     """Stages that are done, of all, such as `4/6`."""
     scores: dict[str, Annotated[str, StringConstraints(max_length=32)]] = Field(default_factory=dict, max_length=64)
-    """Target to the mean of its headline metric over languages other than English, percent."""
+    """Target to its headline metric, percent: mean over the languages other than English, which is `other-languages` in
+    MLflow and results.csv. Targets that are evaluated in English alone have none."""
+    labelled_languages: tuple[Annotated[str, StringConstraints(max_length=16)], ...] = Field((), max_length=64)
+    """Languages other than English whose labels the trial trains on: its scores in them are not zero-shot."""
     engine: str = Field("", max_length=63)
     """Engine that runs it: Jobs or Kubeflow."""
     url: str | None = Field(None, max_length=2048)

@@ -12,6 +12,7 @@ from xstilts.api.names import Reason, StudyCondition
 from xstilts.api.status import StudyStatus
 from xstilts.api.trial import StageRef, StageState, StageStatus
 from xstilts.cli.cluster_views import ClusterStudy, ClusterTrial
+from xstilts.core.zero_shot import marked
 
 _URGENCY = ("Failed", Reason.RUNNING, Reason.WAITING_FOR_STAGE, Reason.QUEUED, Reason.PENDING, "Succeeded")
 """States in the order in which people want to see them, where there is no room for all."""
@@ -117,7 +118,8 @@ def _trials(trials: Sequence[ClusterTrial]) -> Table:
     table = Table("trial", "state", "stages", *(["scores"] if with_scores else []), "why")
     for trial in trials:
         scores = ", ".join(f"{target} {score}" for target, score in sorted(trial.status.scores.items()))
-        row = [trial.name, trial.state, trial.status.progress, *([scores] if with_scores else []), _short(_why(trial))]
+        name = marked(trial.name, trial.status.labelled_languages)
+        row = [name, trial.state, trial.status.progress, *([scores] if with_scores else []), _short(_why(trial))]
         table.add_row(*map(Text, row))
     return table
 
@@ -149,10 +151,11 @@ def _stages(at_work: Sequence[tuple[ClusterTrial, StageRef, StageStatus]], now: 
 
 
 def _best(status: StudyStatus) -> Table:
-    table = Table("target", "best recipe", "size", "score", "metric")
+    table = Table("target", "best by English dev", "size", "budget", "English dev", "other languages (test)", "metric")
     for best in status.best:
         score = f"{best.score} ± {best.interval}" if best.interval else best.score
-        table.add_row(best.target, best.recipe, best.size, score, best.metric)
+        recipe = marked(best.recipe, best.labelled_languages)
+        table.add_row(best.target, recipe, best.size, best.budget, best.dev_score, score, best.metric)
     return table
 
 

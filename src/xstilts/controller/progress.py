@@ -11,6 +11,7 @@ from typing import Literal
 from xstilts.api.bounds import within_bounds
 from xstilts.api.conditions import Condition, ConditionStatus, find_condition, set_condition
 from xstilts.api.names import Reason, StudyCondition, TrialCondition
+from xstilts.api.status import LABELLED
 from xstilts.api.study import StageKind, Study
 from xstilts.api.trial import Attempts, StageState, StageStatus, TrialStatus
 from xstilts.controller.actions import Action, PublishTrial, StartStage, action_name
@@ -201,6 +202,7 @@ class Progress:
             stages=stages,
             progress=f"{done}/{len(stages)}",
             scores=dict(self.observed.facts.scores.get(trial.name, {})),
+            labelled_languages=trial.labelled_languages[:LABELLED],
             engine="Jobs",
         )
 

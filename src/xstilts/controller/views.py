@@ -14,6 +14,7 @@ from xstilts.api.study import StageKind, Study
 from xstilts.api.trial import Point, TrialStatus
 from xstilts.core.keys import digest
 from xstilts.core.plan import Plan, Trial
+from xstilts.core.zero_shot import foreign_to
 from xstilts.engines.endings import Obstacle, PodEnding
 from xstilts.engines.workloads import Workload
 
@@ -39,6 +40,8 @@ class TrialOutline:
     point: Point
     stages: tuple[tuple[str, str], ...]
     """Name within the trial and address of each stage, in the order in which they run."""
+    labelled_languages: tuple[str, ...] = ()
+    """Languages other than English whose labels it trains on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +61,9 @@ def outline(plan: Plan, *, uri: str) -> Outline:
         digest=plan.digest,
         uri=uri,
         trials=tuple(
-            TrialOutline(object_name(plan.study, trial.name), trial.point, tuple(_stages(trial)))
+            TrialOutline(
+                object_name(plan.study, trial.name), trial.point, tuple(_stages(trial)), foreign_to(plan, trial)
+            )
             for trial in plan.trials
         ),
         stages={address: StageOutline(stage.kind, stage.dependencies) for address, stage in plan.stages.items()},

@@ -4,10 +4,12 @@ These documents are hashed into stage keys, so a setting belongs to the first st
 references with digests; recipes, trials and studies do not appear at all: equal work has equal keys.
 """
 
+from collections.abc import Collection
+
 from xstilts.api.base import Model
 from xstilts.api.study import Budget, StageKind
-from xstilts.api.training import Precision, RetrievalSettings, TrainingSettings
-from xstilts.core.catalogue import name_in
+from xstilts.api.training import Precision, RetrievalSettings, Similarity, TrainingSettings, Tuning
+from xstilts.core.catalogue import TaskKind, name_in
 from xstilts.core.manifests import SplitRef
 
 BASE_CHECKPOINT = "base"
@@ -122,3 +124,26 @@ CONFIGS: dict[
     "target-training": TrainingConfig,
     "evaluation": EvaluationConfig,
 }
+
+
+def unused_settings(kinds: Collection[TaskKind], *, tuning: Tuning, text: bool) -> frozenset[str]:
+    """Fields of `TrainingSettings` that have no part in a training on tasks of these kinds: not in its key, not shown.
+
+    The budget says how many epochs, and who uses the checkpoints selects among them. `text` says whether there is a
+    stream of plain text: without one, gradient accumulation is each task's own.
+    """
+    parts = {
+        "epochs": False,
+        "selection": False,
+        "prefix_length": tuning is Tuning.PREFIX,
+        "parser": TaskKind.SEMANTIC_PARSING in kinds,
+        "doc_stride": TaskKind.SPAN_EXTRACTION in kinds,
+        "gradient_accumulation": text,
+    }
+    return frozenset(name for name, has_part in parts.items() if not has_part)
+
+
+def similarity_of(kind: TaskKind, retrieval: RetrievalSettings) -> Similarity:
+    """The one that is used where the settings leave it open: that of the target's reference."""
+    default = Similarity.MARGIN if kind is TaskKind.BITEXT_MINING else Similarity.COSINE
+    return retrieval.similarity or default

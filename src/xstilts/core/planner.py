@@ -10,10 +10,10 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from xstilts.api.study import BASELINE, FULL, PRETRAINING, Budget, Recipe, StageKind, Study, TargetRef, TaskRef
-from xstilts.api.training import TrainingSettings, Tuning
+from xstilts.api.training import TrainingSettings
 from xstilts.api.trial import Point
 from xstilts.core import cost
-from xstilts.core.catalogue import TaskKind, TaskSpec
+from xstilts.core.catalogue import TaskSpec
 from xstilts.core.configs import (
     BASE_CHECKPOINT,
     EvaluationConfig,
@@ -25,6 +25,7 @@ from xstilts.core.configs import (
     TaskTraining,
     TextStream,
     TrainingConfig,
+    unused_settings,
 )
 from xstilts.core.errors import UserError
 from xstilts.core.keys import model_address, stage_address, stage_key
@@ -196,7 +197,7 @@ class _Planner:
             ),
             steps=pretraining.steps,
             seed=pretraining.seed,
-            settings=_own(settings, (), "doc_stride"),
+            settings=_own(settings, (), text=True),
         )
         address = self._stage(
             "pretraining",
@@ -282,7 +283,7 @@ class _Planner:
             checkpoint=base.checkpoint,
             budget=budget,
             seed=point.seed,
-            settings=_own(settings, specs, *(() if text else ("gradient_accumulation",))),
+            settings=_own(settings, specs, text=text is not None),
         )
         address = self._stage(
             "intermediate-training",
@@ -316,7 +317,7 @@ class _Planner:
             checkpoint=checkpoint,
             budget=budget,
             seed=point.seed,
-            settings=_own(settings, [spec], "gradient_accumulation"),
+            settings=_own(settings, [spec], text=False),
         )
         return self._stage(
             "target-training",
@@ -403,15 +404,11 @@ def _mixture_recipe(specs: list[TaskSpec]) -> TrainingSettings:
     return TrainingSettings(epochs="3", max_length=max(spec.settings.max_length for spec in specs))
 
 
-def _own(settings: TrainingSettings, tasks: Sequence[TaskSpec], *unused: str) -> TrainingSettings:
-    """Without what does not change the stage's numbers: epochs (the budget says it), selection (its user does), the
-    length of a prefix that is not there, a parser that no task has, and what else this stage does not use."""
-    prefix = () if settings.tuning is Tuning.PREFIX else ("prefix_length",)
-    parser = () if any(task.kind is TaskKind.SEMANTIC_PARSING for task in tasks) else ("parser",)
+def _own(settings: TrainingSettings, tasks: Sequence[TaskSpec], *, text: bool) -> TrainingSettings:
+    """Without what has no part in the stage, so that it does not change its key."""
+    unused = unused_settings([task.kind for task in tasks], tuning=settings.tuning, text=text)
     default = TrainingSettings()
-    return settings.model_copy(
-        update={name: getattr(default, name) for name in ("epochs", "selection", *prefix, *parser, *unused)}
-    )
+    return settings.model_copy(update={name: getattr(default, name) for name in unused})
 
 
 def _selected(settings: TrainingSettings) -> str:

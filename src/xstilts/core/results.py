@@ -1,6 +1,7 @@
 """What stages report in numbers: the `facts` of their manifests. Scores are percentages, 0 to 100."""
 
 from xstilts.api.base import Model
+from xstilts.core.languages import by_scope
 from xstilts.core.manifests import SplitRef
 
 ORACLE = "oracle"
@@ -88,6 +89,10 @@ class CheckpointScores(Model):
     dev: tuple[LanguageScores, ...] = ()
     """The same languages on what an oracle selects by and thresholds are tuned on; empty where neither is wanted."""
 
+    def by_scope(self, metric: str) -> dict[str, float]:
+        """A metric by language, then its means by scope."""
+        return by_scope({entry.language: entry.metrics[metric] for entry in self.languages})
+
 
 class EvaluationFacts(Model):
     task: str
@@ -116,6 +121,11 @@ class EvaluationFacts(Model):
             if entry.language == language
         )
         return CheckpointScores(checkpoint=ORACLE, languages=languages) if chosen else None
+
+    def headline(self, protocol: str) -> dict[str, float]:
+        """The headline metric by language and by scope (see `xstilts.core.languages`); empty if not asked for."""
+        found = self.of(protocol)
+        return found.by_scope(self.metric) if found else {}
 
     def oracle(self) -> dict[str, str]:
         """By language the checkpoint with the highest headline metric on `dev`, of equals the first by name."""

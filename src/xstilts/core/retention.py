@@ -5,17 +5,22 @@ aliases, pins) is the matter of `xstilts.store.retention`.
 """
 
 from collections.abc import Collection, Iterator, Mapping
-from statistics import fmean
+from typing import Any
 
 from xstilts.api.study import CheckpointRetention, StageKind
-from xstilts.core.catalogue import ENGLISH
+from xstilts.core import selection
 from xstilts.core.manifests import ArtifactManifest
 from xstilts.core.missing import needed_weights
 from xstilts.core.plan import Plan, Trial
-from xstilts.core.results import EvaluationFacts
+from xstilts.core.results import EvaluationFacts, TrainingFacts
+from xstilts.core.selection import Measured
 
 TRAININGS: frozenset[StageKind] = frozenset({"pretraining", "intermediate-training", "target-training"})
 """Stages that make weights."""
+DEV_SCORES: tuple[StageKind, ...] = ("intermediate-training", "target-training")
+"""Stages that have scores on English dev data."""
+CHOSEN_BY: frozenset[StageKind] = frozenset({"evaluation", *DEV_SCORES})
+"""Stages whose manifests `measured` reads."""
 
 
 def trainings(plan: Plan) -> list[str]:
@@ -23,21 +28,22 @@ def trainings(plan: Plan) -> list[str]:
     return [address for address, stage in plan.stages.items() if stage.kind in TRAININGS]
 
 
-def measured(manifests: Mapping[str, ArtifactManifest]) -> dict[str, EvaluationFacts]:
-    """What the evaluations among them say, by address."""
-    return {
-        address: EvaluationFacts.model_validate(manifest.facts)
-        for address, manifest in manifests.items()
-        if manifest.kind == "evaluation"
-    }
+def measured(manifests: Mapping[str, ArtifactManifest]) -> Measured:
+    """What evaluations and training stages among them say."""
+
+    def of(*kinds: StageKind) -> dict[str, Mapping[str, Any]]:
+        return {address: manifest.facts for address, manifest in manifests.items() if manifest.kind in kinds}
+
+    return Measured(
+        evaluations={address: EvaluationFacts.model_validate(facts) for address, facts in of("evaluation").items()},
+        trainings={address: TrainingFacts.model_validate(facts) for address, facts in of(*DEV_SCORES).items()},
+    )
 
 
-def kept(
-    plan: Plan, retention: CheckpointRetention, *, made: Collection[str], facts: Mapping[str, EvaluationFacts]
-) -> set[str]:
+def kept(plan: Plan, retention: CheckpointRetention, *, made: Collection[str], facts: Measured) -> set[str]:
     """Addresses of the training stages whose weights the study keeps.
 
-    `made` are the stages that are there, `facts` what evaluations measured. Whatever missing work starts from is kept
+    `made` are the stages that are there, `facts` what they measured. Whatever missing work starts from is kept
     under any retention: evicting it would only make it run again.
     """
     if retention is CheckpointRetention.ALL:
@@ -48,26 +54,15 @@ def kept(
     return chosen & set(trainings(plan))
 
 
-def _best(plan: Plan, facts: Mapping[str, EvaluationFacts]) -> Iterator[tuple[Trial, str]]:
-    """By recipe and target the trial with the highest score, of equals the first."""
-    best: dict[tuple[str, str], tuple[float, Trial]] = {}
-    for trial in plan.trials:
-        for target, address in trial.evaluations.items():
-            score = _score(plan, target, facts[address]) if address in facts else None
-            place = trial.point.recipe, target
-            if score is not None and (place not in best or score > best[place][0]):
-                best[place] = score, trial
-    yield from ((trial, target) for (_, target), (_, trial) in best.items())
-
-
-def _score(plan: Plan, target: str, facts: EvaluationFacts) -> float | None:
-    """The headline score: mean over the languages other than English, or English where there is no other."""
-    selected = facts.of(plan.selected[target])
-    if selected is None:
-        return None
-    scores = {entry.language: entry.metrics[facts.metric] for entry in selected.languages}
-    others = [score for language, score in scores.items() if language != ENGLISH]
-    return fmean(others or scores.values()) if scores else None
+def _best(plan: Plan, facts: Measured) -> Iterator[tuple[Trial, str]]:
+    """By recipe and target the trial that English dev data choose; all where there are none to choose by."""
+    for recipe in dict.fromkeys(trial.point.recipe for trial in plan.trials):
+        trials = [trial for trial in plan.trials if trial.point.recipe == recipe]
+        for target in trials[0].evaluations:
+            if choice := selection.best_of_recipe(plan, target, facts, recipe=recipe):
+                yield choice.trial, target
+            else:
+                yield from ((trial, target) for trial in trials if trial.evaluations[target] in facts.evaluations)
 
 
 def _weights(trial: Trial, target: str) -> list[str]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import escape
 
+from xstilts.core.languages import OTHER_LANGUAGES
 from xstilts.report import formats
 from xstilts.report.results import Results, Target
-from xstilts.report.summaries import OTHER_LANGUAGES, Curve, Summary
+from xstilts.report.summaries import Curve, Summary
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -79,7 +80,7 @@ def _contents(results: Results, target: Target) -> tuple[Summary | None, list[Li
     curves = {(curve.recipe, curve.budget): curve for curve in results.curves if curve.target == target.name}
     lines = [
         Line(
-            label=", ".join(part for part in key if part),
+            label=", ".join(part for part in (formats.recipe(key[0], results.labelled), key[1]) if part),
             points=tuple(sorted(points, key=lambda point: point.condition.rows)),
             curve=curves.get(key),
         )
@@ -161,7 +162,7 @@ def _label(axes: "Axes", target: Target, lines: Sequence[Line], left: float) -> 
     axes.set_xticks([left, *ticks], ["0", *(_thousands(rows) for rows in ticks)])
     axes.xaxis.set_minor_locator(NullLocator())
     axes.set_xlim(left / 1.4, max(ticks, default=left * 3) * 1.4)
-    axes.set_xlabel("rows of English intermediate data (log scale; 0 = baseline)")
+    axes.set_xlabel("rows of intermediate data (log scale; 0 = baseline)")
     axes.set_ylabel(f"{target.metric}, mean of other languages")
     axes.grid(axis="y", color="#dddddd", linewidth=0.6)
     axes.set_axisbelow(True)

@@ -1,8 +1,11 @@
 """How numbers are spelt, in the terminal and in report.html alike. An absent number is a dash, never a zero."""
 
+from collections.abc import Mapping, Sequence
+
+from xstilts.core.conditions import Condition
 from xstilts.core.curves import Family, Fit
 from xstilts.core.statistics import Estimate, Interval
-from xstilts.report.scores import Condition
+from xstilts.core.zero_shot import marked
 from xstilts.report.summaries import Summary
 
 ABSENT = "–"
@@ -42,12 +45,17 @@ def p_value(value: float | None) -> str:
     return "<0.001" if value < 0.001 else f"{value:.3f}"
 
 
-def condition(value: Condition) -> str:
-    """`mnli, 10000 rows, 3 epochs`."""
+def recipe(name: str, labelled: Mapping[str, Sequence[str]]) -> str:
+    """The name, marked where the recipe trains on labels of languages other than English; these are by recipe."""
+    return marked(name, labelled.get(name, ()))
+
+
+def condition(value: Condition, labelled: Mapping[str, Sequence[str]]) -> str:
+    """`mnli, 10,000 rows, 3 epochs`, the recipe as in `recipe`."""
     if value.is_baseline:
         return value.recipe
     rows = f"{value.rows:,} rows" + (f" ({value.size})" if value.size != str(value.rows) else "")
-    return ", ".join(part for part in (value.recipe, rows, value.budget) if part)
+    return ", ".join(part for part in (recipe(value.recipe, labelled), rows, value.budget) if part)
 
 
 def interval(value: Interval | None) -> str:

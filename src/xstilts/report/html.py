@@ -11,11 +11,11 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from xstilts.core.catalogue import ENGLISH
+from xstilts.core.languages import OTHER_LANGUAGES, TRANSFER_GAP
 from xstilts.report import formats, text
 from xstilts.report.figures import curve_svg
 from xstilts.report.results import Results, Target, summary_json
 from xstilts.report.scores import scores_csv
-from xstilts.report.summaries import OTHER_LANGUAGES, TRANSFER_GAP
 
 
 def write_report(

@@ -2,16 +2,21 @@
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from xstilts.core import selection
 from xstilts.core.catalogue import ENGLISH
+from xstilts.core.conditions import Condition
+from xstilts.core.languages import OTHER_LANGUAGES
 from xstilts.core.plan import Plan, Trial
 from xstilts.core.results import EvaluationFacts, TrainingFacts
-from xstilts.report.scores import Condition, Score, read_scores
+from xstilts.core.statistics import Estimate
+from xstilts.report.scores import Score, read_scores
 from xstilts.report.summaries import Curve, Summary, fit_curves, summarize
+from xstilts.report.zero_shot import LabelUse, label_uses, labelled_recipes
 
 NO_RESULT = "no result yet"
 
@@ -33,6 +38,19 @@ class Target:
     """How the checkpoints of the headline scores were selected."""
     protocols: tuple[str, ...]
     """All selections that were evaluated, in the order of the plan."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Best:
+    """The condition that English dev data choose for a target (see `xstilts.core.selection`)."""
+
+    target: str
+    metric: str
+    condition: Condition
+    dev: float
+    """English dev score that it was chosen by, percent, mean over seeds."""
+    estimate: Estimate
+    """Test score: mean over the other languages, and over training seeds."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +84,10 @@ class Results:
     scores: tuple[Score, ...]
     summaries: tuple[Summary, ...]
     curves: tuple[Curve, ...]
+    best: tuple[Best, ...]
+    """For each target with English dev data."""
+    label_uses: tuple[LabelUse, ...]
+    """Labels of languages other than English that were used: where scores are not zero-shot, and why."""
     missing: tuple[Missing, ...]
     degenerate: tuple[Degenerate, ...]
 
@@ -73,6 +95,17 @@ class Results:
     def planned(self) -> Mapping[Condition, int]:
         """Trials by condition, in the order of the plan."""
         return Counter(Condition.of(trial.point) for trial in self.plan.trials)
+
+    @cached_property
+    def labelled(self) -> Mapping[str, tuple[str, ...]]:
+        """By recipe the languages other than English whose labels it trains on; recipes without any are left out."""
+        return labelled_recipes(self.plan)
+
+    def zero_shot_languages(self, target: str) -> tuple[str, ...]:
+        """Languages other than English in which the headline scores of every recipe are zero-shot."""
+        own = [score for score in self.scores if score.target == target and score.selected]
+        used = {score.language for score in own if not score.zero_shot}
+        return tuple(sorted({score.language for score in own} - used - {ENGLISH}))
 
     @property
     def complete_trials(self) -> int:
@@ -100,16 +133,19 @@ def collect(
     """All results of a plan. `facts` maps the address of an evaluation stage to what it measured.
 
     `states` says by trial name why results are missing; `training` maps the addresses of training stages to their
-    facts, from which degenerate runs are listed.
+    facts, by which the best are chosen and degenerate runs are listed.
     """
     scores = tuple(read_scores(plan, facts))
     summaries = summarize(scores)
+    measured = selection.Measured(evaluations=facts, trainings=training or {})
     return Results(
         plan=plan,
         targets=_targets(plan, scores),
         scores=scores,
         summaries=summaries,
         curves=fit_curves(summaries),
+        best=tuple(_best(plan, measured, summaries)),
+        label_uses=tuple(label_uses(plan, facts)),
         missing=tuple(
             Missing(
                 trial=trial.name, target=target, evaluation=address, state=(states or {}).get(trial.name, NO_RESULT)
@@ -135,6 +171,8 @@ def summary_json(results: Results) -> str:
         "targets": _documents(results.targets),
         "summaries": _documents(results.summaries),
         "curves": _documents(results.curves),
+        "best": _documents(results.best),
+        "label_uses": _documents(results.label_uses),
         "missing": _documents(results.missing),
         "degenerate": _documents(results.degenerate),
         "not_applicable": [entry.model_dump(mode="json", by_alias=False) for entry in plan.not_applicable],
@@ -144,6 +182,20 @@ def summary_json(results: Results) -> str:
 
 def _documents(entries: Sequence[Any]) -> list[dict[str, Any]]:
     return [asdict(entry) for entry in entries]
+
+
+def _best(plan: Plan, measured: selection.Measured, summaries: Sequence[Summary]) -> Iterator[Best]:
+    tested = {(s.target, s.condition): s for s in summaries if s.headline and s.scope == OTHER_LANGUAGES}
+    for target in plan.selected:
+        choice = selection.best(plan, target, measured)
+        if choice and (summary := tested.get((target, choice.condition))):
+            yield Best(
+                target=target,
+                metric=summary.metric,
+                condition=choice.condition,
+                dev=choice.dev,
+                estimate=summary.estimate,
+            )
 
 
 def _targets(plan: Plan, scores: tuple[Score, ...]) -> tuple[Target, ...]:

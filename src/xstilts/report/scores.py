@@ -1,39 +1,25 @@
-"""The flat table that everything else in a report is computed from: one row a number that an evaluation measured."""
+"""The flat table that everything else in a report is computed from: one row per number that an evaluation measured."""
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 
-from xstilts.api.study import BASELINE, Budget
-from xstilts.api.trial import Point
+from xstilts.core import zero_shot
+from xstilts.core.conditions import Condition
 from xstilts.core.errors import IntegrityError
+from xstilts.core.languages import MEANS, by_scope, languages_in
 from xstilts.core.plan import Plan, Trial
 from xstilts.core.results import EvaluationFacts
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Condition:
-    """One way to train. The trials of a condition differ by their seeds alone."""
-
-    recipe: str
-    size: str
-    rows: int
-    budget: str
-    """`3 epochs`, `1000 steps`; empty for the baseline and for a task's published epochs."""
-
-    @classmethod
-    def of(cls, point: Point) -> "Condition":
-        return cls(recipe=point.recipe, size=point.size, rows=point.rows, budget=budget_label(point.budget))
-
-    @property
-    def is_baseline(self) -> bool:
-        return self.recipe == BASELINE
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
 class Score:
-    """One metric of one target in one language for one trial; its fields are the columns of results.csv."""
+    """One metric of one target in one language for one trial; its fields are the columns of results.csv.
+
+    Means over languages are rows of results.csv too; `language` is then the name of the mean, such as
+    `other-languages`.
+    """
 
     trial: str
     recipe: str
@@ -61,6 +47,9 @@ class Score:
     checkpoint: str
     """`last`, `best`, `averaged`, or `base` for an encoder that no stage trained, which has the same scores under all
     protocols; `oracle` where each language has its own."""
+    zero_shot: bool
+    """Whether no label of the language was used to train the encoder, to select the checkpoint or to tune a threshold;
+    of a mean, whether that holds for all its languages. Never of English where there is any training."""
     evaluation: str
     """Address of the stage that measured it; trials may share one."""
 
@@ -70,12 +59,6 @@ class Score:
 
 
 COLUMNS = tuple(field.name for field in fields(Score))
-
-
-def budget_label(budget: Budget | None) -> str:
-    if budget is None:
-        return ""
-    return f"{budget.steps} steps" if budget.steps else f"{budget.epochs} epochs"
 
 
 def read_scores(plan: Plan, facts: Mapping[str, EvaluationFacts]) -> Iterator[Score]:
@@ -89,17 +72,41 @@ def read_scores(plan: Plan, facts: Mapping[str, EvaluationFacts]) -> Iterator[Sc
                 yield from _scores_of(plan, trial, target, address, facts[address])
 
 
-def scores_csv(scores: tuple[Score, ...]) -> str:
-    """Comma-separated values with a header; None is empty."""
+def runs(scores: Iterable[Score]) -> Iterator[tuple[Sequence[Score], dict[str, float]]]:
+    """The scores of one trial, target, metric and protocol, with their values by language and by scope."""
+    found: dict[tuple[str, str, str, str], list[Score]] = {}
+    for score in scores:
+        found.setdefault((score.trial, score.target, score.metric, score.protocol), []).append(score)
+    for run in found.values():
+        yield run, by_scope({score.language: score.value for score in run})
+
+
+def scores_csv(scores: Iterable[Score]) -> str:
+    """Comma-separated values with a header; None is empty. Each run's languages are followed by its means."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(asdict(score) for score in scores)
+    for run, values in runs(scores):
+        means = (_mean(run, scope, values[scope]) for scope in MEANS if scope in values)
+        writer.writerows(asdict(score) for score in (*run, *means))
     return text.getvalue()
+
+
+def _mean(run: Sequence[Score], scope: str, value: float) -> Score:
+    languages = languages_in(scope, [score.language for score in run])
+    members = [score for score in run if score.language in languages]
+    return replace(
+        run[0],
+        language=scope,
+        value=value,
+        examples=sum(score.examples for score in members),
+        zero_shot=all(score.zero_shot for score in members),
+    )
 
 
 def _scores_of(plan: Plan, trial: Trial, target: str, address: str, facts: EvaluationFacts) -> Iterator[Score]:
     condition = Condition.of(trial.point)
+    labelled = zero_shot.labelled(plan, trial, target)
     for protocol in plan.protocols:
         if (found := facts.of(protocol)) is None:
             continue
@@ -125,5 +132,6 @@ def _scores_of(plan: Plan, trial: Trial, target: str, address: str, facts: Evalu
                     protocol=protocol,
                     selected=protocol == plan.selected[target],
                     checkpoint=found.checkpoint,
+                    zero_shot=zero_shot.holds(found, entry, labelled),
                     evaluation=address,
                 )

@@ -1,17 +1,18 @@
 """Means, intervals, paired differences and scaling curves of the scores of a study.
 
-A summary is about one *scope* of a target: a single language, the mean over all languages but English (what zero-shot
-transfer is measured by), or the transfer gap, English minus that mean. Targets are never averaged over.
+A summary is about one *scope* of a target: a single language, or a mean over languages (`xstilts.core.languages`).
+Targets are never averaged over.
 """
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from statistics import fmean, median
+from statistics import median
 
-from xstilts.core.catalogue import ENGLISH
+from xstilts.core.conditions import Condition
 from xstilts.core.curves import ScalingCurve, fit_curve
 from xstilts.core.errors import UserError
+from xstilts.core.languages import OTHER_LANGUAGES
 from xstilts.core.statistics import (
     Estimate,
     PairedDifference,
@@ -20,12 +21,7 @@ from xstilts.core.statistics import (
     paired_differences,
     seed_means,
 )
-from xstilts.report.scores import Condition, Score
-
-OTHER_LANGUAGES = "other-languages"
-"""Scope: mean over the languages that are not English."""
-TRANSFER_GAP = "transfer-gap"
-"""Scope: English minus `OTHER_LANGUAGES`."""
+from xstilts.report.scores import Score, runs
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,7 +36,7 @@ class Summary:
     headline: bool
     """Whether metric and protocol are those of the study's headline scores."""
     scope: str
-    """A language, `other-languages` or `transfer-gap`."""
+    """A language, `other-languages`, `all-languages` or `transfer-gap`."""
     values: dict[int, tuple[float, ...]]
     """One value a trial, by training seed."""
     estimate: Estimate
@@ -115,26 +111,11 @@ def fit_curves(summaries: Iterable[Summary]) -> tuple[Curve, ...]:
     return tuple(_curve(*key, members) for key, members in groups.items())
 
 
-def scopes(by_language: Mapping[str, float]) -> dict[str, float]:
-    """Values by scope, from those by language."""
-    values = dict(by_language)
-    others = [value for language, value in by_language.items() if language != ENGLISH]
-    if others:
-        values[OTHER_LANGUAGES] = fmean(others)
-        if ENGLISH in by_language:
-            values[TRANSFER_GAP] = by_language[ENGLISH] - values[OTHER_LANGUAGES]
-    return values
-
-
 def _collect_series(scores: Iterable[Score]) -> dict[_Key, _Series]:
-    runs: dict[tuple[str, str, str, str], list[Score]] = defaultdict(list)
-    for score in scores:
-        runs[score.trial, score.target, score.metric, score.protocol].append(score)
     series: dict[_Key, _Series] = {}
-    for (_, target, metric, protocol), run in runs.items():
-        first = run[0]
-        for scope, value in scopes({score.language: score.value for score in run}).items():
-            key = (first.condition, target, metric, protocol, scope)
+    for (first, *_), values in runs(scores):
+        for scope, value in values.items():
+            key = (first.condition, first.target, first.metric, first.protocol, scope)
             headline = first.headline and first.selected
             entry = series.setdefault(key, _Series(trained=first.trained, headline=headline))
             entry.add(seed=first.seed, value=value, evaluation=first.evaluation)

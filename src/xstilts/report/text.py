@@ -8,15 +8,17 @@ from rich.table import Table
 from rich.text import Text
 
 from xstilts.core.catalogue import ENGLISH
+from xstilts.core.conditions import Condition
 from xstilts.core.errors import UserError
+from xstilts.core.languages import OTHER_LANGUAGES
 from xstilts.core.results import ORACLE
 from xstilts.report import formats
 from xstilts.report.results import Results, Target
-from xstilts.report.scores import Condition
-from xstilts.report.summaries import OTHER_LANGUAGES
 
 CAPTION = "± is a 95 % t interval over training seeds; differences are paired with the baseline by seed."
 ORACLE_CAPTION = "oracle: selected by labels of each language, so no zero-shot result."
+LABELS_CAPTION = "labels: languages besides English whose labels the recipe trains on; no zero-shot result in them."
+BEST_CAPTION = "Chosen on English dev; the test score had no part in the choice. Retrieval has no English dev data."
 
 
 def scores_table(results: Results) -> Group:
@@ -24,11 +26,18 @@ def scores_table(results: Results) -> Group:
     that to the baseline. Then one with its other metrics, and its headline metric under other selection protocols, as
     means over the other languages.
 
-    Trained targets come first, retrieval after; no column averages over targets.
+    Trained targets come first, retrieval after; no column averages over targets. The last table is of the points that
+    English dev data choose.
     """
-    captions = [CAPTION, *([ORACLE_CAPTION] if ORACLE in results.plan.protocols else [])]
-    tables = (table for target in results.targets for table in _target_tables(results, target))
-    return Group(*tables, *(Text(caption, style="dim") for caption in captions))
+    captions = [
+        CAPTION,
+        *([ORACLE_CAPTION] if ORACLE in results.plan.protocols else []),
+        *([LABELS_CAPTION] if results.labelled else []),
+        *([BEST_CAPTION] if results.best else []),
+    ]
+    tables = [table for target in results.targets for table in _target_tables(results, target)]
+    best = [_best_table(results)] if results.best else []
+    return Group(*tables, *best, *(Text(caption, style="dim") for caption in captions))
 
 
 def languages_table(results: Results, target: str) -> Group:
@@ -70,6 +79,18 @@ def _target_tables(results: Results, target: Target) -> Iterator[Table]:
         yield _table(results, title, others, partial(_other_cells, results, target))
 
 
+def _best_table(results: Results) -> Table:
+    table = Table(title="best by English dev", title_justify="left")
+    for header in ("target", "trained on"):
+        table.add_column(header)
+    for header in ("English dev", "other languages (test)"):
+        table.add_column(header, justify="right", no_wrap=True)
+    for best in results.best:
+        trained_on = formats.condition(best.condition, results.labelled)
+        table.add_row(best.target, trained_on, formats.number(best.dev), formats.estimate(best.estimate))
+    return table
+
+
 def _table(results: Results, title: str, headers: Sequence[str], cells: Callable[[Condition], Sequence[str]]) -> Table:
     """A row for each condition."""
     budgets = any(condition.budget for condition in results.planned)
@@ -81,7 +102,8 @@ def _table(results: Results, title: str, headers: Sequence[str], cells: Callable
     for header in headers:
         table.add_column(header, justify="right", no_wrap=True)
     for condition in results.planned:
-        leading = [condition.recipe, _rows(condition), *([condition.budget] if budgets else [])]
+        recipe = formats.recipe(condition.recipe, results.labelled)
+        leading = [recipe, _rows(condition), *([condition.budget] if budgets else [])]
         table.add_row(*leading, *cells(condition))
     return table
 
@@ -110,7 +132,8 @@ def _other_cells(results: Results, target: Target, condition: Condition) -> Sequ
 
 
 def _recipe_table(results: Results, target: Target, conditions: list[Condition]) -> Table:
-    titles = [part for part in (conditions[-1].recipe, conditions[-1].budget) if part]
+    recipe = formats.recipe(conditions[-1].recipe, results.labelled)
+    titles = [part for part in (recipe, conditions[-1].budget) if part]
     table = Table(title=f"{target.name}: {target.metric or 'no result yet'} after {', '.join(titles)}")
     table.title_justify = "left"
     table.add_column("language")

@@ -22,6 +22,7 @@ from xstilts.core.keys import stage_key
 from xstilts.core.manifests import ArtifactManifest, SplitRef
 from xstilts.core.plan import Plan
 from xstilts.core.results import EvaluationFacts, LanguageScores
+from xstilts.core.retention import measured
 from xstilts.report.results import Results, collect, summary_json
 from xstilts.report.scores import Score, scores_csv
 from xstilts.store import artifacts, datasets
@@ -128,7 +129,8 @@ class _Verification:
             if manifest.kind == "evaluation":
                 reported[address] = EvaluationFacts.model_validate(manifest.facts)
                 again[address] = self._evaluated(address, manifest, reported[address])
-        results, recomputed = collect(self.plan, reported), collect(self.plan, again)
+        training = measured(dict(self._stages())).trainings
+        results, recomputed = (collect(self.plan, facts, training=training) for facts in (reported, again))
         numbers = tuple(self._numbers(results, recomputed))
         if report:
             self._check_report(report, recomputed)
@@ -265,7 +267,7 @@ class _Verification:
         there, again = (json.loads(text) for text in (summary.read_text(encoding="utf-8"), summary_json(recomputed)))
         self.problems += [
             f"{summary}: {part} differ from what the predictions give; write it again: xstilts report"
-            for part in ("summaries", "curves")
+            for part in ("summaries", "curves", "best", "label_uses")
             if there.get(part) != again[part]
         ]
 

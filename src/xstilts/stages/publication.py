@@ -6,11 +6,13 @@ Everything comes from the manifest, so a stage can be published long after it ra
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
-from statistics import fmean
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from xstilts.core.catalogue import name_in
+from xstilts.api.base import Model
+from xstilts.api.training import Similarity
+from xstilts.core import zero_shot
+from xstilts.core.catalogue import TaskKind, name_in
 from xstilts.core.configs import (
     BASE_CHECKPOINT,
     CONFIGS,
@@ -19,14 +21,26 @@ from xstilts.core.configs import (
     ScalingConfig,
     TextStream,
     TrainingConfig,
+    similarity_of,
+    unused_settings,
 )
 from xstilts.core.keys import canonical_json, digest, stage_address
 from xstilts.core.manifests import ArtifactManifest, SplitRef
 from xstilts.core.results import CheckpointScores, EvaluationFacts, Publication, ScalingFacts, TrainingFacts
-from xstilts.store import evictions
+from xstilts.store import artifacts, evictions
 from xstilts.store.port import NotFound, ObjectStore
+from xstilts.tasks import registry
 from xstilts.tracking.port import Tracker
-from xstilts.tracking.records import Checkpoint, CheckpointRef, Context, DatasetUse, Point, Score, StageRecord
+from xstilts.tracking.records import (
+    Checkpoint,
+    CheckpointRef,
+    Context,
+    DatasetUse,
+    Point,
+    Score,
+    StageRecord,
+    zero_shot_tags,
+)
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +110,9 @@ def stage_record(store: ObjectStore, manifest: ArtifactManifest, publication: Pu
             fields = _training(store, config, manifest, TrainingFacts.model_validate(manifest.facts))
         case EvaluationConfig():
             fields = _evaluation(store, config, manifest, EvaluationFacts.model_validate(manifest.facts))
-    inputs = {f"xstilts.input.{role}": address for role, address in manifest.inputs.items()}
+    tags = {f"xstilts.input.{role}": address for role, address in manifest.inputs.items()}
+    if (labelled := _labelled(store, manifest)) is not None:
+        tags |= zero_shot_tags(zero_shot.foreign(labelled))
     return StageRecord(
         kind=manifest.kind,
         key=manifest.key,
@@ -106,8 +122,21 @@ def stage_record(store: ObjectStore, manifest: ArtifactManifest, publication: Pu
         manifest_digest=manifest.digest,
         started=int(manifest.provenance.get("started", 0)),
         finished=int(manifest.provenance.get("finished", 0)),
-        **fields | {"tags": inputs | fields.get("tags", {})},
+        **fields | {"tags": tags | fields.get("tags", {})},
     )
+
+
+def _labelled(store: ObjectStore, manifest: ArtifactManifest) -> zero_shot.Labelled | None:
+    """What trained the stage's encoder, back to the model; None of stages without one, or where a manifest is gone."""
+    address = manifest.inputs.get("encoder")
+    if address is None:
+        return None
+    found = zero_shot.labelled_by(manifest.config)
+    if not address.startswith("stages/"):
+        return found
+    before = artifacts.load_manifest(store, address)
+    earlier = _labelled(store, before) if before else None
+    return None if earlier is None else {**earlier, **found}
 
 
 def _pretraining(
@@ -117,14 +146,30 @@ def _pretraining(
         "seed": str(config.seed),
         "steps": str(facts.steps),
         **_text(config.text),
-        **{name: str(value) for name, value in config.settings.document().items()},
+        **_settings(config.settings, unused_settings((), tuning=config.settings.tuning, text=True)),
     }
+    del params["text.ratio"]  # there are no tasks beside the text
     return {
         "params": params,
         "history": list(_history(facts)),
         "datasets": [_use(store, ref, "training") for ref in config.text.data],
         "checkpoints": _checkpoints(store, manifest, facts),
     }
+
+
+def _kinds(*tasks: str) -> Collection[TaskKind]:
+    """Of the tasks; any kind where a task is of a package that is not installed here."""
+    known = registry.tasks()
+    return {known[task].spec.kind for task in tasks} if known.keys() >= set(tasks) else frozenset(TaskKind)
+
+
+def _settings(settings: Model, unused: Collection[str] = ()) -> dict[str, str]:
+    """Params by their names in a Study, those of nested settings as `parser.beamSize`."""
+    params: dict[str, str] = {}
+    for name, value in settings.model_dump(mode="json", exclude=set(unused)).items():
+        nested = {f"{name}.{inner}": it for inner, it in value.items()} if isinstance(value, dict) else {name: value}
+        params |= {key: str(it) for key, it in nested.items()}
+    return params
 
 
 def _text(stream: TextStream) -> dict[str, str]:
@@ -137,7 +182,9 @@ def _text(stream: TextStream) -> dict[str, str]:
 
 
 def _scaling(store: ObjectStore, config: ScalingConfig, facts: ScalingFacts) -> dict[str, Any]:
-    params = {"subset_seed": str(config.seed), "rows": str(facts.rows)}
+    params = {"rows": str(facts.rows)}
+    if config.seed is not None:
+        params["subset_seed"] = str(config.seed)
     params |= {f"rows.{name_in(subset.task, subset.data.language)}": str(subset.rows) for subset in facts.subsets}
     datasets = [_use(store, subset.data, "training", subset_ids=subset.ids_digest) for subset in facts.subsets]
     return {"params": params, "datasets": datasets}
@@ -146,19 +193,25 @@ def _scaling(store: ObjectStore, config: ScalingConfig, facts: ScalingFacts) -> 
 def _training(
     store: ObjectStore, config: TrainingConfig, manifest: ArtifactManifest, facts: TrainingFacts
 ) -> dict[str, Any]:
+    unused = unused_settings(
+        _kinds(*(task.task for task in config.tasks)), tuning=config.settings.tuning, text=config.text is not None
+    )
     params = {
         "tasks": ",".join(task.name for task in config.tasks),
         "seed": str(config.seed),
         "budget": f"{config.budget.steps} steps" if config.budget.steps else f"{config.budget.epochs} epochs",
         "steps": str(facts.steps),
         "examples": str(facts.examples),
-        **{name: str(value) for name, value in config.settings.document().items()},
+        **_settings(config.settings, unused),
         # What tasks may have of their own, in the order of `tasks`.
         "gradientAccumulation": ",".join(str(task.gradient_accumulation) for task in config.tasks),
-        "lossScale": ",".join(task.loss_scale for task in config.tasks),
     }
+    if manifest.kind == "intermediate-training":
+        params["lossScale"] = ",".join(task.loss_scale for task in config.tasks)
+    if len(config.tasks) > 1:
+        params["weight"] = ",".join(str(task.weight) for task in config.tasks)
     if text := config.text:
-        params |= _text(text)
+        params |= _text(text) | {"text.gradientAccumulation": str(config.settings.gradient_accumulation)}
     return {
         "params": params,
         "tags": {f"xstilts.degenerate.{task}": reason for task, reason in facts.degenerate.items()},
@@ -195,33 +248,38 @@ def _evaluation(
 ) -> dict[str, Any]:
     uses = {ref.language: _use(store, ref, "evaluation") for ref in config.data}
     names = [scores.checkpoint for scores in facts.checkpoints]
+    kinds = _kinds(config.task)
     params = {"task": facts.task, "checkpoints": ",".join(names), "metric": facts.metric}
-    params |= {name: str(value) for name, value in config.settings.document().items()}
-    if config.retrieval:
-        params |= {name: str(value) for name, value in config.retrieval.document().items()} | {
-            "layer": str(facts.layer)
-        }
+    params |= _settings(config.settings, () if TaskKind.SPAN_EXTRACTION in kinds else {"doc_stride"})
+    if retrieval := config.retrieval:
+        mined = TaskKind.BITEXT_MINING in kinds
+        similarity = similarity_of(TaskKind.BITEXT_MINING if mined else TaskKind.RETRIEVAL, retrieval)
+        unused = () if similarity is Similarity.MARGIN else {"neighbours"}
+        params |= _settings(retrieval, unused) | {"layer": str(facts.layer), "similarity": similarity.value}
     return {
         "params": params,
         "datasets": list(uses.values()),
         "scores": [
             score
             for found in facts.checkpoints
-            for score in _scores(found, facts.metric, uses, stage=manifest.inputs["encoder"].rsplit("/", 1)[-1])
+            for score in _scores(found, uses, stage=manifest.inputs["encoder"].rsplit("/", 1)[-1])
         ],
     }
 
 
-def _scores(found: CheckpointScores, headline: str, uses: Mapping[str, DatasetUse], *, stage: str) -> Iterator[Score]:
-    """Those of a checkpoint's languages, and the mean of the headline metric over them."""
+def _scores(found: CheckpointScores, uses: Mapping[str, DatasetUse], *, stage: str) -> Iterator[Score]:
+    """Those of a checkpoint's languages, and the means over them of each metric, each under a name of its own.
+
+    MLflow shows one value per name and run, so numbers that share a name would hide each other.
+    """
     model = None if found.checkpoint == BASE_CHECKPOINT else CheckpointRef(stage, found.checkpoint)
 
     def score(metric: str, value: float, use: DatasetUse | None) -> Score:
         return Score(metric=f"eval/{metric}", value=value, step=found.step, model=model, dataset=use)
 
-    for entry in found.languages:
-        yield from (score(metric, value, uses[entry.language]) for metric, value in entry.metrics.items())
-    yield score("macro", fmean(entry.metrics[headline] for entry in found.languages), None)
+    for metric in dict.fromkeys(metric for entry in found.languages for metric in entry.metrics):
+        for scope, value in found.by_scope(metric).items():
+            yield score(f"{metric}/{scope}", value, uses.get(scope))
 
 
 def _use(store: ObjectStore, ref: SplitRef, context: Context, **tags: str) -> DatasetUse:

@@ -159,7 +159,7 @@ class _Pass:
                 yield from ((address, f"study {plan.study} has not finished") for address in plan.stages)
             elif plan.digest != self.planned.digest and not plan.stages.keys().isdisjoint(self.planned.stages):
                 made = [address for address in plan.stages if artifacts.manifest_key(address) in there]
-                scored = [address for address in made if plan.stages[address].kind == "evaluation"]
+                scored = [address for address in made if plan.stages[address].kind in retention.CHOSEN_BY]
                 manifests = self._each(scored, lambda address: artifacts.load_manifest(self.store, address))
                 facts = retention.measured({address: manifest for address, manifest in manifests.items() if manifest})
                 for address in retention.kept(plan, found.kept, made=made, facts=facts):

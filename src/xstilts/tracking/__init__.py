@@ -17,6 +17,7 @@ from xstilts.tracking.records import (
     StageRecord,
     StudyRecord,
     TrialRecord,
+    zero_shot_tags,
 )
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "TrialRecord",
     "open_tracker",
     "preload",
+    "zero_shot_tags",
 ]
 
 _LOADED_LATE = (

@@ -22,7 +22,6 @@ from xstilts.tracking.records import (
     CheckpointRef,
     Leftover,
     Needed,
-    Score,
     StageRecord,
     StudyRecord,
     TrialRecord,
@@ -145,7 +144,7 @@ class MlflowTracker:
         run = runs.ensure_run(calls, [experiment], identity, new, store=self._store)
         runs.log_params(calls, run, record.params)
         links = self._stage_links(calls, record)
-        runs.set_tags(calls, run, {"mlflow.parentRunId": study.info.run_id, **links})
+        runs.set_tags(calls, run, {**record.tags, "mlflow.parentRunId": study.info.run_id, **links})
         runs.update_metrics(calls, run, record.scores)
         runs.set_status(calls, run, _STATUS[record.state])
         return str(run.info.run_id)
@@ -227,7 +226,7 @@ def _scores(record: StageRecord, models: Mapping[CheckpointRef, Any]) -> list[An
 
     return [
         Metric(
-            _score_key(score),
+            score.metric,
             score.value,
             record.finished + number,
             score.step,
@@ -237,11 +236,6 @@ def _scores(record: StageRecord, models: Mapping[CheckpointRef, Any]) -> list[An
         )
         for number, score in enumerate(record.scores)
     ]
-
-
-def _score_key(score: Score) -> str:
-    """Without a LoggedModel to hold the data set, the metric's name has to."""
-    return score.metric if score.model or not score.dataset else f"{score.metric}/{score.dataset.name}"
 
 
 def _upload(calls: Calls, run: Any, artifacts: Sequence[Path]) -> None:

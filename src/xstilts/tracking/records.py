@@ -57,14 +57,14 @@ class Score:
     """A number that an evaluation found."""
 
     metric: str
-    """Few names, such as `eval/accuracy`: the language is told by the data set."""
+    """`eval/<metric>/<language>`, or in place of the language the name of a mean, as in trials."""
     value: float
     step: int
     """The evaluated checkpoint's step."""
     model: CheckpointRef | None
     """None for an encoder that no stage trained."""
     dataset: DatasetUse | None
-    """None for a mean over data sets."""
+    """None for a mean over languages."""
 
 
 @dataclass(frozen=True)
@@ -113,11 +113,20 @@ class TrialRecord:
     """Identifies the trial within its study."""
     state: TrialState
     params: Mapping[str, str] = field(default_factory=dict)
-    """The point: recipe, size, subset seed, training seed, budget."""
+    """The point: recipe, size, training seed, and subset seed and budget where they had a part in it."""
+    tags: Mapping[str, str] = field(default_factory=dict)
     stage_runs: Mapping[str, str] = field(default_factory=dict)
     """Address to kind of the trial's stages; those that are published are linked."""
     scores: Mapping[str, float] = field(default_factory=dict)
-    """`<target>/<metric>/<language>`, and `<target>/<metric>/mean`."""
+    """`<target>/<metric>/<language>`, and means by the names of `xstilts.core.languages`, such as
+    `<target>/<metric>/other-languages`."""
+
+
+def zero_shot_tags(labelled_languages: Sequence[str]) -> dict[str, str]:
+    """Of runs that train, or build on training: whether labels of other languages than English had a part in it."""
+    if not labelled_languages:
+        return {"xstilts.zero_shot": "true"}
+    return {"xstilts.zero_shot": "false", "xstilts.labelled_languages": ",".join(labelled_languages)}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,6 +16,8 @@ from torch.nn.functional import normalize
 from transformers import PreTrainedModel
 
 from xstilts.api.training import Pooling, RetrievalSettings, Similarity, TrainingSettings
+from xstilts.core.catalogue import TaskKind
+from xstilts.core.configs import similarity_of
 from xstilts.core.errors import DivergenceError, UserError
 from xstilts.metrics.bitext import best_threshold
 from xstilts.tasks.examples import BitextSentence, Retrieval
@@ -60,7 +62,7 @@ def _nearest_places(queries: Tensor, index: Tensor, retrieval: RetrievalSettings
     """The row of the index that is nearest to each query."""
     if not len(queries):
         return []
-    if retrieval.similarity is not Similarity.MARGIN:
+    if similarity_of(TaskKind.RETRIEVAL, retrieval) is Similarity.COSINE:
         return nearest(queries, index, 1).places[:, 0].tolist()
     forward, _ = margins(queries, index, retrieval.neighbours)
     best = forward.values.argmax(dim=1, keepdim=True)
@@ -154,7 +156,7 @@ def candidates(
     """One-to-one pairs by descending score above 0."""
     if not foreign or not english:
         return []
-    if retrieval.similarity is Similarity.COSINE:
+    if similarity_of(TaskKind.BITEXT_MINING, retrieval) is Similarity.COSINE:
         forward, backward = nearest(foreign_vectors, english_vectors, 1), nearest(english_vectors, foreign_vectors, 1)
     else:
         forward, backward = margins(foreign_vectors, english_vectors, retrieval.neighbours)
