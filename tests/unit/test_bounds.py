@@ -55,7 +55,10 @@ curves = st.builds(
         {"model": texts, "interval": texts, "parameters": st.dictionaries(texts, texts, max_size=12)}
     ),
 )
-best = st.builds(BestScore.model_construct, **dict.fromkeys(BestScore.model_fields, texts))
+best = st.builds(
+    BestScore.model_construct,
+    **dict.fromkeys(BestScore.model_fields, texts) | {"labelled_languages": st.lists(texts, max_size=70).map(tuple)},
+)
 
 
 @given(st.lists(curves, max_size=5), st.integers(1, 80), st.lists(best, max_size=5), st.integers(1, 30))

@@ -17,6 +17,7 @@ from xstilts.core.errors import UserError
 from xstilts.core.manifests import ArtifactManifest
 from xstilts.core.plan import Plan, Trial
 from xstilts.core.results import ORACLE, EvaluationFacts, LanguageScores
+from xstilts.core.zero_shot import foreign_to
 from xstilts.report import submission
 from xstilts.store import artifacts, datasets
 from xstilts.store.port import ObjectStore
@@ -53,6 +54,8 @@ def xtreme(
     if not found:
         raise UserError(f"--trial {trial}: none of XTREME's targets is evaluated yet ({', '.join(submission.TASKS)})")
     console = Console(soft_wrap=True, highlight=False)
+    if languages := foreign_to(planned, _trial(planned, trial)):
+        console.print(f"warning: trained on labels in {', '.join(languages)}: not zero-shot there", markup=False)
     for task in submission.TASKS:
         origins = {}
         if manifest := found.get(task):

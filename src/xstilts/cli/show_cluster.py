@@ -115,7 +115,7 @@ def _conditions(found: ClusterStudy, now: datetime) -> Table:
 
 def _trials(trials: Sequence[ClusterTrial]) -> Table:
     with_scores = any(trial.status.scores for trial in trials)
-    table = Table("trial", "state", "stages", *(["scores"] if with_scores else []), "why")
+    table = Table("trial", "state", "stages", *(["scores in other languages"] if with_scores else []), "why")
     for trial in trials:
         scores = ", ".join(f"{target} {score}" for target, score in sorted(trial.status.scores.items()))
         name = marked(trial.name, trial.status.labelled_languages)
