@@ -64,7 +64,8 @@ def test_report_and_verification_need_no_weights(evicted: tuple[TinyStudy, Memor
     assert done.evicted == trainings
     assert not any("checkpoints/" in str(path) for path in (tiny.workdir / "store" / "blobs").rglob("*.safetensors"))
     folder = tiny.workdir / "report"
-    results = report.collect(tiny.plan, acceptance.evaluations(tiny.plan, done.manifests))
+    measured = acceptance.trainings(tiny.plan, done.manifests)
+    results = report.collect(tiny.plan, acceptance.evaluations(tiny.plan, done.manifests), training=measured)
     report.write_report(results, folder)
     assert not results.missing
     found = verify(tiny.plan, done.manifests, tiny.store, report=folder, weights=True, evicted=done.evicted)

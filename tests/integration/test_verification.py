@@ -28,9 +28,7 @@ def done_study(tiny_inputs: Path, tmp_path_factory: pytest.TempPathFactory) -> T
     recipes = [{"name": "mnli", "tasks": [{"name": "mnli"}]}]
     tiny = accept_in(workdir, recipes=recipes, protocols=["Last", "Best", "Oracle"])
     run_all(tiny, MemoryTracker())
-    report.write_report(
-        report.collect(tiny.plan, acceptance.evaluations(tiny.plan, manifests(tiny))), workdir / "report"
-    )
+    report.write_report(collected(tiny), workdir / "report")
     return tiny
 
 
@@ -42,6 +40,12 @@ def study(done_study: TinyStudy, tmp_path: Path) -> TinyStudy:
 
 def manifests(tiny: TinyStudy) -> dict[str, ArtifactManifest]:
     return dict(acceptance.observe(tiny.plan, tiny.store, server="any").manifests)
+
+
+def collected(tiny: TinyStudy) -> report.Results:
+    made = manifests(tiny)
+    trainings = acceptance.trainings(tiny.plan, made)
+    return report.collect(tiny.plan, acceptance.evaluations(tiny.plan, made), training=trainings)
 
 
 def verified(tiny: TinyStudy, *, weights: bool = False) -> Verification:
@@ -66,7 +70,7 @@ def test_every_number_of_a_study_agrees_and_says_where_it_comes_from(done_study:
     found = verified(done_study, weights=True)
     assert not found.problems
     assert all(number.agrees for number in found.numbers)
-    results = report.collect(done_study.plan, acceptance.evaluations(done_study.plan, manifests(done_study)))
+    results = collected(done_study)
     assert [number.reported for number in found.numbers] == [score.value for score in results.scores]
     assert {number.protocol for number in found.numbers} == {"last", "best", "oracle"}
     for number in found.numbers:
