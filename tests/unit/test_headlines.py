@@ -51,7 +51,7 @@ def in_mlflow(done: Done, path: Path) -> Iterator[dict[str, float]]:
     memory.publish_trial(record(done))
     yield dict(next(iter(memory.trials.values())).scores)
     uri = f"sqlite:///{path}/mlflow.db"
-    run_id = open_tracker(uri, experiment="s").publish_trial(record(done))
+    run_id = open_tracker(uri, experiment="s", store="memory:").publish_trial(record(done))
     from mlflow import MlflowClient
 
     yield dict(MlflowClient(tracking_uri=uri).get_run(run_id).data.metrics)
