@@ -87,10 +87,10 @@ def texts(example: Example) -> Sequence[str]:
 CASES = [
     Case(
         "pawsx",
-        "pawsx",
+        "pawsx/xtreme_format",
         TaskKind.CLASSIFICATION,
         "accuracy",
-        files={"train:en": "xtreme_format/dev-en.rows1-1600.tsv"},
+        files={"train:en": "dev-en.rows1-1600.tsv"},
     ),
     Case("udpos", "ud", TaskKind.TAGGING, "f1"),
     Case("uner", "uner", TaskKind.TAGGING, "f1", split="dev:en", wanted=lambda e: set(e.tags) > {"O"}),
