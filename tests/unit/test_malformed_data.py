@@ -6,6 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pyarrow import Table
 from pyarrow.parquet import write_table
 
@@ -58,8 +60,10 @@ class TestText:
             ("mtop", "mtop/train.json",
              json.dumps([{"id": "HALF", "mr": {"slot_intent": {"en": "[IN:A a ]"}}, "question": {"en": "a"}}]),
              "top level[0].id"),
+            ("mtop", "en/train.txt", "1\tIN:A\t\ta\td\ten\t[IN:A_B [SL:C a ] ]\t" + json.dumps({"tokens": ["HALF"]}),
+             "line 1, tokens, tokens[0]"),
         ],
-        ids=["context", "id of a question", "JSON lines", "JSON list"],
+        ids=["context", "id of a question", "JSON lines", "JSON list", "JSON in a column"],
     )  # fmt: skip
     def test_half_a_surrogate_pair_is_refused_by_place(self, name, file, text, place, tmp_path):
         write(tmp_path, {file: text.replace("HALF", self.HALF)})
@@ -351,3 +355,57 @@ class TestFinding:
     def test_hidden_folders_are_not_searched(self, tmp_path):
         write(tmp_path, {"dev-de.tsv": self.ROW, ".cache/dev-de.tsv": self.ROW, "__MACOSX/dev-de.tsv": "no text"})
         assert [file.path for split in datasets.scan("xnli", tmp_path).splits for file in split.files] == ["dev-de.tsv"]
+
+
+SOUND = {
+    ("mnli", "multinli_1.0_train.jsonl"): json.dumps(MNLI),
+    ("xnli", "dev-de.tsv"): "a\tb\tneutral\nc\td\tentailment\n",
+    ("qqp", "QQP/train.tsv"): "id\tquestion1\tquestion2\tis_duplicate\n1\ta\tb\t0\n",
+    ("squad_v1", "train-v1.1.json"): squad(question([ANSWER])),
+    ("squad_v2", "train-v2.0.json"): squad(question([ANSWER]), question([BLANKS[0]], id="q2", is_impossible=True)),
+    ("hellaswag", "hellaswag_train.jsonl"): json.dumps(
+        {"ind": 1, "ctx_a": "a", "ctx_b": "b", "endings": ["c", "d"], "label": 0}
+    ),
+    ("cosmosqa", "train.csv"): ",".join(COSMOS) + '\n1,"c, d",q,a,b,c,d,0\n',
+    ("commonsenseqa", "train_rand_split.jsonl"): json.dumps(
+        {"id": "1", "question": {"stem": "s", "choices": [{"label": "A", "text": "x"}]}, "answerKey": "A"}
+    ),
+    ("panx", "en/train"): "en:at\tO\nen:Paris\tB-LOC\n\nen:x\tO\n",
+    ("udpos", "en_ewt-ud-dev.conllu"): "# sent_id = a\n1\ta\ta\tDET\t_\t_\t0\troot\t_\t_\n",
+    ("ccg", "AUTO/00/wsj_0001.auto"): "ID=a\n(<L N NN NN word N>)\n",
+    ("ccg", "wsj00.stagged"): "a|DT|N b|NN|N\n",
+    ("massive", "en-US.jsonl"): TestSlots().massive("wake me at [time : five am]"),
+    ("xsid", "en.valid.conll"): "# id = 1\n1\tgo\ta\tB-x\n",
+    ("fb_tod", "en/eval-en.tsv"): "intent\t0:2:x\tGo\ten_XX\t"
+    + json.dumps({"tokenizations": [{"tokens": ["go"], "tokenSpans": [{"start": 0, "length": 2}]}]}),
+    ("mtop", "en/train.txt"): "1\tIN:A\t\ta\td\ten\t[IN:A_B [SL:C a ] ]\t" + json.dumps({"tokens": ["a"]}),
+    ("text", "text/en.txt"): "a line\n",
+}
+"""A file of each form that its reader takes."""
+JUNK = [b"\0", b"\xff", b"\\ud800", b"\t", b"\n", b"\r", b'"', b"[", b"]", b"{}", b"[]", b":", b",", b"|", b"null", b"true",
+        b"1e999", b"-1", b"9" * 30, b"<L ", b"#", b"\xe2\x80\xa8", b"\xef\xbb\xbf", b" "]  # fmt: skip
+EDITS = st.lists(st.tuples(st.floats(0, 1), st.integers(0, 20), st.sampled_from(JUNK)), min_size=1, max_size=4)
+
+
+@pytest.mark.parametrize(("name", "file"), SOUND, ids=lambda value: value)
+def test_a_sound_file_is_taken(name: str, file: str, tmp_path: Path) -> None:
+    write(tmp_path, {file: SOUND[name, file]})
+    assert datasets.scan(name, tmp_path).splits
+
+
+@pytest.mark.parametrize(("name", "file"), SOUND, ids=lambda value: value)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(edits=EDITS)
+def test_a_damaged_file_is_read_or_refused_by_its_name(
+    name: str, file: str, edits: list[tuple[float, int, bytes]], tmp_path: Path
+) -> None:
+    data = bytearray(SOUND[name, file].encode())
+    for where, dropped, junk in edits:
+        start = round(where * len(data))
+        data[start : start + dropped] = junk
+    write(tmp_path, {file: bytes(data)})
+    try:
+        outcome = str(datasets.scan(name, tmp_path).splits)
+    except UserError as error:
+        outcome = str(error)
+    assert file.rsplit("/", 1)[-1] in outcome or "log names the reasons" in outcome

@@ -77,6 +77,10 @@ class Row:
             raise self.error(field, "a list of texts")
         return values
 
+    def json(self, field: str) -> Any:
+        """What a text holds in JSON."""
+        return _json(self.path, self.text(field), f"{self.place}, {field}")
+
     def label(self, field: str, words: Mapping[Any, str]) -> str:
         """The label word for what upstream writes; empty where upstream leaves the label out, as in test files."""
         value = self.values.get(field, "")

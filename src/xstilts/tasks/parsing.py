@@ -3,14 +3,13 @@
 XTREME has no such task, and the paper no recipe for one: all of them take the recipe of the tagging targets.
 """
 
-import json
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
 from functools import partial
 from itertools import chain, pairwise
+from operator import index
 from pathlib import Path
-from typing import Any
 
 from xstilts.api.training import TrainingSettings
 from xstilts.core.catalogue import Source, TaskKind, TaskSpec
@@ -139,10 +138,10 @@ def tod_tsv(path: Path) -> Iterator[IntentAndSlots]:
 def _token_spans(row: Row) -> list[tuple[int, int]]:
     """Start and end of each token in code points. A few Spanish rows upstream count bytes: told by the tokens."""
     try:
-        tokenization: Any = json.loads(row.text("tokenizations"))["tokenizations"][0]
-        spans = [(span["start"], span["start"] + span["length"]) for span in tokenization["tokenSpans"]]
+        tokenization = row.json("tokenizations")["tokenizations"][0]
+        spans = [(index(span["start"]), index(span["start"] + span["length"])) for span in tokenization["tokenSpans"]]
         tokens = [_folded(token) for token in tokenization["tokens"]]
-    except (ValueError, LookupError, TypeError) as error:
+    except (LookupError, TypeError, AttributeError) as error:
         raise row.error("tokenizations", 'JSON with "tokenizations" of "tokens" and "tokenSpans"') from error
     utterance = row.text("utterance")
     encoded = utterance.encode()

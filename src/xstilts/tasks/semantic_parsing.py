@@ -3,7 +3,6 @@
 XTREME has no such task. Recipes are those of XSemPLR (Zhang et al. 2023) for XLM-R with a pointer decoder.
 """
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
@@ -33,8 +32,8 @@ def mtop_tsv(path: Path) -> Iterator[SemanticParse]:
 
 def _tokens(row: Row) -> list[str]:
     try:
-        tokens: Any = json.loads(row.text("tokens"))["tokens"]
-    except (ValueError, LookupError, TypeError) as error:
+        tokens = row.json("tokens")["tokens"]
+    except (LookupError, TypeError) as error:
         raise row.error("tokens", 'JSON with a list of "tokens"') from error
     if not isinstance(tokens, list) or not tokens or not all(isinstance(token, str) for token in tokens):
         raise row.error("tokens", 'JSON with a list of "tokens"')
