@@ -64,6 +64,11 @@ def test_options_of_s3_are_refused_beside_a_directory(tmp_path: Path) -> None:
         xstilts("data", "list", "--store", tmp_path, "--endpoint", "http://127.0.0.1:9000")
 
 
+def test_a_study_on_this_machine_needs_no_push(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="names the folder: model: {uri: encoder}"):
+        xstilts("model", "push", "encoder", "--store", tmp_path)
+
+
 def test_options_of_the_cluster_are_refused_beside_a_file(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="go with --from-cluster"):
         xstilts("report", tmp_path / "study.yaml", "--namespace", "research")

@@ -157,8 +157,8 @@ def test_images_and_chart_are_of_the_packages_version():
     chart = yaml.safe_load((K8S / "chart" / "Chart.yaml").read_text())
     values = yaml.safe_load((K8S / "chart" / "values.yaml").read_text())
     assert chart["version"] == chart["appVersion"] == xstilts.__version__
-    images = {variable.get("value") for variable in container()["env"]} | {container()["image"]}
-    assert images - {None} == {values["image"], values["trainerImage"]}
+    trainer = next(variable["value"] for variable in container()["env"] if variable["name"] == "TRAINER_IMAGE")
+    assert (container()["image"], trainer) == (values["image"], values["trainerImage"])
     assert all(image.endswith(f":{xstilts.__version__}") for image in (values["image"], values["trainerImage"]))
 
 

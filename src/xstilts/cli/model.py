@@ -59,11 +59,16 @@ def push(
 ) -> None:
     """Bring an encoder into the store of a study, and print what the study says to use it.
 
-    It is named by its content: pushing it again uploads nothing.
+    It is named by its content: pushing it again uploads nothing. A study whose store is a directory needs no push: it
+    names the folder.
     """
     from xstilts.core.keys import model_address
     from xstilts.store.models import put_model
 
+    if not store.startswith("s3:"):
+        raise UserError(
+            f"--store {store}: a study with a store in a directory names the folder: model: {{uri: {folder}}}"
+        )
     opened = stores.opened(store, endpoint=endpoint, region=region, path_style=path_style, ca_file=ca_file)
     manifest = put_model(opened, folder)
     size = sum(file.size for file in manifest.files)
