@@ -65,7 +65,7 @@ def test_options_of_s3_are_refused_beside_a_directory(tmp_path: Path) -> None:
 
 
 def test_a_study_on_this_machine_needs_no_push(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="names the folder: model: {uri: encoder}"):
+    with pytest.raises(UserError, match=r"names the folder: model: \{uri: encoder\}"):
         xstilts("model", "push", "encoder", "--store", tmp_path)
 
 
