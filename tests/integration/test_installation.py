@@ -260,7 +260,7 @@ USED: tuple[tuple[Resource, str, tuple[str, ...]], ...] = (
     (TRAIN_JOBS, "", ("get", "list", "watch", "create", "patch", "delete")),
     (PODS, "", ("get", "list", "watch")),
     (PODS, "log", ("get",)),
-    (EVENTS, "", ("create",)),
+    (EVENTS, "", ("create", "list")),
 )
 VERBS = ("get", "list", "watch", "create", "update", "patch", "delete", "deletecollection")
 FOREIGN = (
