@@ -72,7 +72,13 @@ def test_defaults_are_filled_in(crds: ControlPlane, namespace: str) -> None:
     assert spec["sizes"] == ["0", "full"]
     assert spec["seeds"] == [1, 2, 3]
     assert spec["recipes"][0]["sampling"] == {"strategy": "Proportional"}
-    assert spec["failurePolicy"] == {"maxFailedTrials": 0, "retries": 2, "preemptionRetries": 20}
+    assert spec["failurePolicy"] == {
+        "maxFailedTrials": 0,
+        "retries": 2,
+        "preemptionRetries": 20,
+        "outageSeconds": 3600,
+        "pendingSeconds": 86400,
+    }
 
 
 def test_training_settings_have_no_defaults_which_would_hide_the_published_recipes(
@@ -131,14 +137,15 @@ def test_fields_that_nobody_knows_are_refused_or_dropped_as_kubectl_asks(crds: C
 
 def test_columns_show_how_things_stand(crds: ControlPlane, namespace: str) -> None:
     create(crds, namespace, document("shown"))
-    status = {"progress": "3/15", "conditions": [condition("Accepted", "Accepted"), condition("Succeeded", "Running")]}
+    told = {"progress": "3/15", "problem": "PodsBlocked"}
+    status = told | {"conditions": [condition("Accepted", "Accepted"), condition("Succeeded", "Running")]}
     patch = json.dumps({"status": status})
     crds.kubectl("patch", "xst/shown", "-n", namespace, "--subresource=status", "--type=merge", "-p", patch)
     header, row = crds.kubectl("get", "xst/shown", "-n", namespace).splitlines()
-    assert header.split() == ["NAME", "STATUS", "TRIALS", "BEST", "AGE"]
-    assert row.split()[:3] == ["shown", "Running", "3/15"]
+    assert header.split() == ["NAME", "STATUS", "PROBLEM", "TRIALS", "BEST", "AGE"]
+    assert row.split()[:4] == ["shown", "Running", "PodsBlocked", "3/15"]
     header = crds.kubectl("get", "xst/shown", "-n", namespace, "-o", "wide").splitlines()[0]
-    assert header.split() == ["NAME", "STATUS", "TRIALS", "BEST", "STAGES", "GPU", "HOURS", "MESSAGE", "AGE"]
+    assert header.split() == ["NAME", "STATUS", "PROBLEM", "TRIALS", "BEST", "STAGES", "GPU", "HOURS", "MESSAGE", "AGE"]
     trial = next(invalid.documents[0] for invalid in invalid_manifests() if invalid.documents[0]["kind"] == "Trial")
     create(crds, namespace, trial | {"metadata": {"name": "shown"}})
     header, row = crds.kubectl("get", "xtr/shown", "-n", namespace).splitlines()
