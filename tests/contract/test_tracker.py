@@ -266,7 +266,7 @@ def test_two_stores_that_made_one_stage_each_show_their_own(mlflow_place: Place,
             tags = client.get_model_version(trained.registered_model, str(version)).tags
             assert tags["xstilts.uri"] == f"{store}/{name}"
     values = {
-        run_id: client.get_run(run_id).data.metrics["eval/accuracy"]
+        run_id: client.get_run(run_id).data.metrics["eval/accuracy/other-languages"]
         for run_id in (our_scores.run_id, foreign_scores.run_id)
     }
     assert values[foreign_scores.run_id] == values[our_scores.run_id] + 1
