@@ -31,7 +31,7 @@ from cluster.tracked import (
     training,
     trial,
 )
-from xstilts.core.errors import TrackingError, TrackingUnavailable
+from xstilts.core.errors import TrackingError, TrackingUnavailable, UserError
 from xstilts.tracking import StageRecord, StudyRecord, Tracker, open_tracker
 
 # --- the contract -----------------------------------------------------------------------------------------------------
@@ -571,8 +571,13 @@ def test_a_server_that_does_not_answer_is_named_with_the_call(monkeypatch: pytes
     with HTTPServer(("127.0.0.1", 0), _OldServer) as gone:
         port = gone.server_port
 
-    with pytest.raises(TrackingUnavailable, match=rf"MLflow at http://127.0.0.1:{port}: GET /version failed") as caught:
-        open_tracker(f"http://me:secret@127.0.0.1:{port}", experiment=EXPERIMENT, store=STORE).check()
+    with pytest.raises(TrackingUnavailable, match=rf"MLflow at http://127.0.0.1:{port}: GET /version failed"):
+        open_tracker(f"http://127.0.0.1:{port}", experiment=EXPERIMENT, store=STORE).check()
+
+
+def test_credentials_in_a_servers_address_are_refused_without_repeating_them() -> None:
+    with pytest.raises(UserError, match="without user, password, query or fragment") as caught:
+        open_tracker("http://me:secret@127.0.0.1:1", experiment=EXPERIMENT, store=STORE)
     assert "secret" not in str(caught.value)
 
 

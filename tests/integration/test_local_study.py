@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from studies import study_document
+from xstilts.core.languages import ALL_LANGUAGES, MEANS, OTHER_LANGUAGES
 from xstilts.store.open import open_store
 
 COMMAND = (sys.executable, "-m", "xstilts.cli", "run", "study.yaml", "--out", "report")
@@ -67,8 +68,8 @@ def test_a_run_ends_with_scores_a_report_and_the_command_that_opens_mlflow(undis
     rows = scores(undisturbed)
     assert {row["trial"] for row in rows} == {"baseline-s1", "mnli-40-d1-u6-s1", "mix-40-d1-u6-s1"}
     assert {(row["target"], row["language"]) for row in rows} == {
-        *(("xsid", language) for language in ("en", "de", "hi")),
-        ("tatoeba", "de"),
+        *(("xsid", scope) for scope in ("en", "de", "hi", *MEANS)),
+        *(("tatoeba", scope) for scope in ("de", OTHER_LANGUAGES, ALL_LANGUAGES)),
     }
     page = (undisturbed / "report" / "report.html").read_text()
     assert page.count("<svg") == 2
@@ -131,19 +132,24 @@ def test_ctrl_c_leaves_a_state_that_the_next_run_continues(undisturbed: Path, ti
 
 
 def test_a_failed_stage_is_told_with_its_reason_and_the_others_go_on(tiny_workdir: Path) -> None:
-    """A layer that the encoder has not makes retrieval hopeless; what needs no retrieval is still done."""
-    targets = [
-        {"name": "tatoeba", "languages": ["de"], "retrieval": {"layer": 99}},
-        {"name": "xsid", "languages": ["en"]},
-    ]
-    write_study(tiny_workdir, targets=targets, sizes=["0"], recipes=[], failurePolicy={"maxFailedTrials": 1})
+    """A training that diverges is hopeless; what needs no training is still done."""
+    targets = [{"name": "tatoeba", "languages": ["de"]}, {"name": "xsid", "languages": ["en"]}]
+    training = {"target": {"learningRate": "1000000", "epochs": "50", "batchSize": 8, "maxGradNorm": "1000000"}}
+    write_study(
+        tiny_workdir,
+        targets=targets,
+        sizes=["0"],
+        recipes=[],
+        training=training,
+        failurePolicy={"maxFailedTrials": 1},
+    )
     command = subprocess.run(
         COMMAND, cwd=tiny_workdir, env=environment(tiny_workdir), capture_output=True, text=True, check=False
     )
     assert command.returncode == 3
-    assert "99" in command.stderr
+    assert "DivergenceError" in command.stderr
     assert "baseline-s1" in command.stderr
-    assert {row["target"] for row in scores(tiny_workdir)} == {"xsid"}
+    assert {row["target"] for row in scores(tiny_workdir)} == {"tatoeba"}
 
 
 def test_weights_that_a_study_does_not_keep_go_at_its_end_and_come_back_for_a_new_result(tiny_workdir: Path) -> None:
@@ -164,7 +170,7 @@ def test_weights_that_a_study_does_not_keep_go_at_its_end_and_come_back_for_a_ne
     second = json.loads(store.read(training))
     assert second["files"] == first["files"], "the same weights, bit for bit"
     assert second["provenance"]["leaseEpoch"] > first["provenance"]["leaseEpoch"]
-    assert {row["language"] for row in scores(tiny_workdir)} == {"en", "de"}
+    assert {row["language"] for row in scores(tiny_workdir)} - {*MEANS} == {"en", "de"}
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,9 @@ def test_a_reader_that_went_away_ends_a_command_in_silence(tmp_path: Path) -> No
 def test_an_interrupt_ends_a_command_without_a_traceback(tmp_path: Path) -> None:
     """The command waits at a pipe that nobody writes to."""
     os.mkfifo(tmp_path / "study.yaml")
-    command = [sys.executable, "-c", WITHOUT.format(names=()), "validate", "study.yaml"]
+    # tests that run in the background of a shell ignore SIGINT, and so would the command
+    script = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); " + WITHOUT.format(names=())
+    command = [sys.executable, "-c", script, "validate", "study.yaml"]
     with (
         subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True) as process,
         (tmp_path / "study.yaml").open("w"),  # opens once the command reads

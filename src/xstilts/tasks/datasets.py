@@ -218,9 +218,13 @@ def _own(root: Path, path: Path) -> Path:
     if not stays_inside(target := path.resolve(), root.resolve()):
         link = f", a link to {target}," if path.is_symlink() else ""
         raise UserError(f"{path}{link} lies outside of {root}; choose a folder that holds all files")
-    with path.open("rb") as file:
-        if is_pointer(file.read(64)):
-            raise pointer_error(str(path))
+    try:
+        with path.open("rb") as file:
+            start = file.read(64)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    if is_pointer(start):
+        raise pointer_error(str(path))
     return path
 
 
