@@ -315,10 +315,10 @@ class TestFinding:
     @pytest.mark.parametrize(
         ("name", "files"),
         [
-            ("mnli", {"_fixtures/MNLI/train.tsv": HEADER, "MNLI/train.tsv": HEADER}),
-            ("mnli", {"_fixtures/MNLI/train.tsv": HEADER, "multinli_1.0_train.jsonl": f"{json.dumps(MNLI)}\n" * 2}),
+            ("mnli", {"fixtures/MNLI/train.tsv": HEADER, "MNLI/train.tsv": HEADER}),
+            ("mnli", {"fixtures/MNLI/train.tsv": HEADER, "multinli_1.0_train.jsonl": f"{json.dumps(MNLI)}\n" * 2}),
             ("xnli", {"xnli/dev-de.tsv": ROW, "pawsx/dev-de.tsv": "a\tb\t1\n"}),
-            ("xnli", {"_fixtures/xnli.dev.jsonl": json.dumps(MNLI | {"language": "de"}), "dev-de.tsv": ROW * 3}),
+            ("xnli", {"fixtures/xnli.dev.jsonl": json.dumps(MNLI | {"language": "de"}), "dev-de.tsv": ROW * 3}),
             ("udpos", {f"{folder}/en_ewt-ud-dev.conllu": "1\ta\ta\tDET\t_\t_\t0\troot\t_\t_\n" for folder in "ab"}),
             ("tatoeba", {f"{folder}/de-en.{side}": "a\n" for folder in "ab" for side in ("de", "en")}),
             ("ccg", {f"{folder}/AUTO/00/wsj_0001.auto": "ID=a\n(<L N NN NN word N>)\n" for folder in "ab"}),
@@ -331,6 +331,20 @@ class TestFinding:
         with pytest.raises(UserError, match=r"both .* and .* have a name of it") as caught:
             datasets.scan(name, tmp_path)
         assert sum(str(tmp_path / file) in str(caught.value) for file in files) == 2
+
+    def test_folders_whose_names_begin_with_an_underscore_are_not_searched(self, tmp_path):
+        write(tmp_path, {"_fixtures/MNLI/train.tsv": self.HEADER, "MNLI/train.tsv": self.HEADER + self.HEADER[-14:]})
+        (split,) = datasets.scan("mnli", tmp_path).splits
+        assert [file.path for file in split.files] == ["MNLI/train.tsv"]
+        (fixture,) = datasets.scan("mnli", tmp_path / "_fixtures").splits
+        assert fixture.rows == 1
+        (named,) = datasets.scan("mnli", tmp_path, {"train:en": "_fixtures/MNLI/train.tsv"}).splits
+        assert named.rows == 1
+
+    def test_a_fixture_alone_is_no_data_set(self, tmp_path):
+        write(tmp_path, {"_fixtures/MNLI/train.tsv": self.HEADER})
+        with pytest.raises(UserError, match="mnli"):
+            datasets.scan("mnli", tmp_path)
 
     def test_the_file_that_a_person_names_is_taken(self, tmp_path):
         write(tmp_path, {"a/dev-de.tsv": self.ROW, "b/dev-de.tsv": self.ROW * 2})

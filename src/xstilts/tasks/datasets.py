@@ -179,8 +179,8 @@ def _ambiguous(dataset: Dataset, key: tuple[str, str], paths: Sequence[Path]) ->
 
 
 def _is_hidden(path: Path) -> bool:
-    """Of version control, editors and archives: never upstream's."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in path.parts)
+    """Of version control, editors and archives, or set aside as in Hadoop and Spark: never upstream's."""
+    return any(part.startswith((".", "_")) for part in path.parts)
 
 
 def _companion_missing(layout: Layout, groups: Sequence[Sequence[Path]]) -> UserError:
