@@ -138,14 +138,17 @@ def test_weights_that_were_changed_are_found_when_they_are_asked_for(study: Tiny
 def test_a_report_that_says_something_else_is_found(study: TinyStudy) -> None:
     table = study.workdir / "report" / "results.csv"
     table.write_text(table.read_text().replace("0.0", "1.0", 1))
+    means = table.with_name("means.csv")
+    means.write_text(means.read_text().replace("0.0", "1.0", 1))
     summary = study.workdir / "report" / "summary.json"
     document = json.loads(summary.read_text())
     document["summaries"][0]["median"] += 1
     summary.write_text(json.dumps(document))
     problems = verified(study).problems
-    assert len(problems) == 2
+    assert len(problems) == 3
     assert "results.csv differs" in problems[0]
-    assert "summaries differ" in problems[1]
+    assert "means.csv differs" in problems[1]
+    assert "summaries differ" in problems[2]
     table.unlink()
     with pytest.raises(UserError, match="xstilts report"):
         verified(study)

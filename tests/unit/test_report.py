@@ -17,7 +17,7 @@ from xstilts.api.trial import Point
 from xstilts.core.conditions import Condition
 from xstilts.core.errors import IntegrityError, UserError
 from xstilts.core.keys import model_address
-from xstilts.core.languages import ALL_LANGUAGES, MEANS, OTHER_LANGUAGES, TRANSFER_GAP
+from xstilts.core.languages import ALL_LANGUAGES, OTHER_LANGUAGES, TRANSFER_GAP
 from xstilts.core.manifests import SplitRef
 from xstilts.core.plan import NotApplicable, Plan, PlannedStage, Trial
 from xstilts.core.results import CheckpointScores, EvaluationFacts, LanguageScores, TrainingFacts
@@ -306,7 +306,7 @@ def test_few_seeds_give_a_report_whose_intervals_are_honest(seeds: Sequence[int]
     difference = find(results, "mtop", OTHER_LANGUAGES, rows=1000).difference
     assert difference is not None
     assert (difference.estimate.interval is None) == (len(seeds) == 1)
-    assert len(report.write_report(results, tmp_path)) == 3
+    assert len(report.write_report(results, tmp_path)) == 4
     tables = printed(text.scores_table(results)).replace(text.CAPTION, "")
     assert ("±" in tables) == (len(seeds) > 1)
 
@@ -492,7 +492,7 @@ def everything() -> Results:
 def test_equal_results_give_equal_bytes(tmp_path: Path) -> None:
     first = report.write_report(everything(), tmp_path / "first")
     second = report.write_report(everything(), tmp_path / "second")
-    assert [path.name for path in first] == ["report.html", "results.csv", "summary.json"]
+    assert [path.name for path in first] == ["report.html", "results.csv", "means.csv", "summary.json"]
     assert [path.read_bytes() for path in first] == [path.read_bytes() for path in second]
     assert sorted(path.name for path in (tmp_path / "first").iterdir()) == sorted(path.name for path in first)
 
@@ -501,7 +501,7 @@ def test_a_report_replaces_the_one_before(tmp_path: Path) -> None:
     report.write_report(measured(StudyOf({})), tmp_path, title="before")
     report.write_report(measured(StudyOf({})), tmp_path, title="after")
     assert "<title>after · xstilts</title>" in (tmp_path / "report.html").read_text()
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_the_csv_holds_what_was_measured(tmp_path: Path) -> None:
@@ -511,14 +511,14 @@ def test_the_csv_holds_what_was_measured(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == COLUMNS
     places = ("trial", "target", "protocol", "metric", "language")
-    single = {tuple(row[name] for name in places): float(row["value"]) for row in rows if row["language"] not in MEANS}
+    single = {tuple(row[name] for name in places): float(row["value"]) for row in rows}
     assert single == {tuple(getattr(score, name) for name in places): score.value for score in results.scores}
     assert (rows[0]["trial"], rows[0]["subset_seed"], rows[0]["budget"]) == ("baseline-s1", "", "")
 
 
 def test_the_summary_holds_means_curves_and_what_is_missing(tmp_path: Path) -> None:
     results = everything()
-    document = json.loads(report.write_report(results, tmp_path)[2].read_text())
+    document = json.loads(report.write_report(results, tmp_path)[-1].read_text())
     assert document["trials"] == {"planned": len(results.plan.trials), "complete": len(results.plan.trials) - 1}
     assert document["missing"][0]["state"] == "running"
     assert document["not_applicable"][0]["available"] == 9741

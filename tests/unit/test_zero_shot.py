@@ -20,7 +20,7 @@ from xstilts.core.world import World
 from xstilts.core.zero_shot import is_same_task, marked
 from xstilts.report import text
 from xstilts.report.html import render_html
-from xstilts.report.scores import scores_csv
+from xstilts.report.scores import means, scores_csv
 from xstilts.stages.publication import stage_record
 from xstilts.store import open_store
 from xstilts.tasks import registry
@@ -60,7 +60,7 @@ def trial(found: Plan, recipe: str) -> Trial:
 def zero_shot_rows(results: report.Results) -> dict[tuple[str, str, str], set[str]]:
     """Column zero_shot by recipe, target and language, for the headline protocol."""
     found: dict[tuple[str, str, str], set[str]] = {}
-    for row in csv.DictReader(io.StringIO(scores_csv(results.scores))):
+    for row in csv.DictReader(io.StringIO(scores_csv([*results.scores, *means(results.scores)]))):
         if row["selected"] == "True":
             found.setdefault((row["recipe"], row["target"], row["language"]), set()).add(row["zero_shot"])
     return found

@@ -122,7 +122,7 @@ class TrialStatus(Model):
     """Stages that are done, of all, such as `4/6`."""
     scores: dict[str, Annotated[str, StringConstraints(max_length=32)]] = Field(default_factory=dict, max_length=64)
     """Target to its headline metric, percent: mean over the languages other than English, which is `other-languages` in
-    MLflow and results.csv. Targets that are evaluated in English alone have none."""
+    MLflow and means.csv. Targets that are evaluated in English alone have none."""
     labelled_languages: tuple[Annotated[str, StringConstraints(max_length=16)], ...] = Field((), max_length=64)
     """Languages other than English whose labels the trial trains on: its scores in them are not zero-shot."""
     engine: str = Field("", max_length=63)

@@ -1,6 +1,6 @@
 """Means over the languages of a target: computed here alone, and named here for everybody.
 
-MLflow, the status of Trials and Studies, report, results.csv and terminal all show what `by_scope` returns.
+MLflow, the status of Trials and Studies, report, means.csv and terminal all show what `by_scope` returns.
 """
 
 from collections.abc import Iterable, Mapping

@@ -15,19 +15,20 @@ from xstilts.core.languages import OTHER_LANGUAGES, TRANSFER_GAP
 from xstilts.report import formats, text
 from xstilts.report.figures import curve_svg
 from xstilts.report.results import Results, Target, summary_json
-from xstilts.report.scores import scores_csv
+from xstilts.report.scores import means, scores_csv
 
 
 def write_report(
     results: Results, folder: Path, *, title: str | None = None, commands: Mapping[str, str] | None = None
 ) -> list[Path]:
-    """Writes report.html, results.csv and summary.json, each as a whole or not at all; returns their paths.
+    """Writes report.html, results.csv, means.csv and summary.json, each as a whole or not at all; returns their paths.
 
     `commands` maps what a command line does to the command line, such as how to open MLflow on this study.
     """
     contents = {
         "report.html": render_html(results, title=title, commands=commands),
         "results.csv": scores_csv(results.scores),
+        "means.csv": scores_csv(means(results.scores)),
         "summary.json": summary_json(results),
     }
     folder.mkdir(parents=True, exist_ok=True)

@@ -17,8 +17,7 @@ from xstilts.core.results import EvaluationFacts
 class Score:
     """One metric of one target in one language for one trial; its fields are the columns of results.csv.
 
-    Means over languages are rows of results.csv too; `language` is then the name of the mean, such as
-    `other-languages`.
+    Rows of means.csv have the same columns; there `language` is the name of the mean, such as `other-languages`.
     """
 
     trial: str
@@ -81,14 +80,18 @@ def runs(scores: Iterable[Score]) -> Iterator[tuple[Sequence[Score], dict[str, f
         yield run, by_scope({score.language: score.value for score in run})
 
 
+def means(scores: Iterable[Score]) -> Iterator[Score]:
+    """Each run's means over its languages."""
+    for run, values in runs(scores):
+        yield from (_mean(run, scope, values[scope]) for scope in MEANS if scope in values)
+
+
 def scores_csv(scores: Iterable[Score]) -> str:
-    """Comma-separated values with a header; None is empty. Each run's languages are followed by its means."""
+    """Comma-separated values with a header; None is empty."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for run, values in runs(scores):
-        means = (_mean(run, scope, values[scope]) for scope in MEANS if scope in values)
-        writer.writerows(asdict(score) for score in (*run, *means))
+    writer.writerows(asdict(score) for score in scores)
     return text.getvalue()
 
 

@@ -24,7 +24,7 @@ from xstilts.core.plan import Plan
 from xstilts.core.results import EvaluationFacts, LanguageScores
 from xstilts.core.retention import measured
 from xstilts.report.results import Results, collect, summary_json
-from xstilts.report.scores import Score, scores_csv
+from xstilts.report.scores import Score, means, scores_csv
 from xstilts.store import artifacts, datasets
 from xstilts.store.port import NotFound, ObjectStore
 from xstilts.tasks import registry
@@ -259,11 +259,18 @@ class _Verification:
     # ---- the report
 
     def _check_report(self, folder: Path, recomputed: Results) -> None:
-        table, summary = folder / "results.csv", folder / "summary.json"
-        if not table.is_file() or not summary.is_file():
-            raise UserError(f"{folder} has no results.csv and summary.json; write them first: xstilts report")
-        if table.read_text(encoding="utf-8") != scores_csv(recomputed.scores):
-            self.problems.append(f"{table} differs from what the predictions give; write it again: xstilts report")
+        tables = {
+            folder / "results.csv": scores_csv(recomputed.scores),
+            folder / "means.csv": scores_csv(means(recomputed.scores)),
+        }
+        summary = folder / "summary.json"
+        if missing := [file.name for file in (*tables, summary) if not file.is_file()]:
+            raise UserError(f"{folder} has no {', '.join(missing)}; write the report first: xstilts report")
+        self.problems += [
+            f"{table} differs from what the predictions give; write it again: xstilts report"
+            for table, expected in tables.items()
+            if table.read_text(encoding="utf-8") != expected
+        ]
         there, again = (json.loads(text) for text in (summary.read_text(encoding="utf-8"), summary_json(recomputed)))
         self.problems += [
             f"{summary}: {part} differ from what the predictions give; write it again: xstilts report"
