@@ -26,7 +26,7 @@ RUNS_CODE = (
 """Variables that run something, or ask somebody else."""
 OWN = {
     "PATH": "/bin",
-    "HOME": "/root",
+    "HOME": "/home/operator",
     "AWS_CA_BUNDLE": "/etc/ca.crt",
     "AWS_ACCESS_KEY_ID": "operator",
     "AWS_SECRET_ACCESS_KEY": "operator",
@@ -203,7 +203,7 @@ def test_a_store_without_a_secret_is_refused_unless_its_address_is_listed(tmp_pa
     environment = known(found, tmp_path)
     assert {environment["AWS_ACCESS_KEY_ID"], environment["AWS_ROLE_ARN"]} == {"operator"}
     assert environment["AWS_CONFIG_FILE"] == "/operator"
-    assert environment["AWS_SHARED_CREDENTIALS_FILE"] == "/root/.aws/credentials"
+    assert environment["AWS_SHARED_CREDENTIALS_FILE"] == "/home/operator/.aws/credentials"
     assert not [name for name in environment if name.startswith("MLFLOW_")]
 
 
