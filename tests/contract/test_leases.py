@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from typing import Any
 
 import pytest
 
@@ -63,6 +64,28 @@ def test_a_silent_holder_is_replaced_after_its_time_to_live(take: Take, clock: C
         first.check()
     assert first.lost
     assert not second.late
+
+
+def test_an_outage_of_the_store_is_no_silence_of_the_holder(store: ObjectStore, take: Take, clock: Clock) -> None:
+    """A read that outlasts the outage brings the old version: the holder could not renew either."""
+    first = take("first")
+
+    class Away:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(store, name)
+
+        def read_versioned(self, key: str) -> tuple[bytes, str]:
+            clock.now += 2 * TTL
+            return store.read_versioned(key)
+
+    def back() -> None:
+        clock.meanwhile = first.renew
+
+    clock.meanwhile = back
+    with pytest.raises(LeaseHeld, match="held by first"):
+        leases.acquire(Away(), ADDRESS, holder="second", ttl_seconds=TTL, clock=clock, wait=clock.wait)
+    first.check()
+    assert not first.lost
 
 
 def test_a_holder_that_renews_keeps_its_lease(take: Take, clock: Clock) -> None:

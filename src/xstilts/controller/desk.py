@@ -62,7 +62,7 @@ class Desk(Protocol):
 
     def preflight(self, namespace: str, study: Study) -> tuple[Check, Check]: ...
     def accept(self, namespace: str, study: Study, previous: str | None) -> Accepted | Refusal: ...
-    def recall(self, namespace: str, study: Study, digest: str) -> Accepted: ...
+    def recall(self, namespace: str, study: Study, digest: str) -> Accepted | Refusal: ...
     def changed(self, namespace: str, study: Study) -> bool: ...
     def prepare(self, namespace: str, study: Study, digest: str, start: Start) -> Object | Known | Claim: ...
     def publish(self, namespace: str, study: Study, digest: str, address: str) -> Known | Claim: ...
@@ -110,7 +110,7 @@ class ChildDesk:
     def accept(self, namespace: str, study: Study, previous: str | None) -> Accepted | Refusal:
         return self._ask(namespace, study, "accept", previous)  # type: ignore[no-any-return]
 
-    def recall(self, namespace: str, study: Study, digest: str) -> Accepted:
+    def recall(self, namespace: str, study: Study, digest: str) -> Accepted | Refusal:
         return self._ask(namespace, study, "recall", digest)  # type: ignore[no-any-return]
 
     def changed(self, namespace: str, study: Study) -> bool:
@@ -119,7 +119,11 @@ class ChildDesk:
     def prepare(self, namespace: str, study: Study, digest: str, start: Start) -> Object | Known | Claim:
         stage = (study.spec.store, start.address)
         known = replace(start, expired=self.silence.expired(stage))
-        answer: Object | Known | Claim = self._ask(namespace, study, "prepare", digest, known)
+        try:
+            answer: Object | Known | Claim = self._ask(namespace, study, "prepare", digest, known)
+        except StorageUnavailable:  # while the store is away no holder can renew: its silence counts from the return
+            self.silence.forget(stage)
+            raise
         if isinstance(answer, Claim):
             return self.silence.noted(stage, answer)
         self.silence.forget(stage)

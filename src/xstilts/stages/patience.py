@@ -15,8 +15,9 @@ from xstilts.core.errors import NotPublished, Preempted, StorageUnavailable, Tra
 from xstilts.store.port import ObjectInfo, ObjectStore, Unfinished
 
 FIRST_DELAY = 1.0
-LONGEST_DELAY = 30.0
-"""Seconds between two tries; doubled from the first to the longest."""
+LONGEST_DELAY = 5.0
+"""Seconds between two tries; doubled from the first to the longest, which is far below a lease's time to live: renewals
+of leases wait here too."""
 A_SLICE = 1.0
 """How often somebody who waits looks whether to stop, in seconds."""
 

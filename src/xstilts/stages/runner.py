@@ -178,9 +178,9 @@ class StageRunner:
         """Like `run`, but tells how it ended, also in `outcome.json` and `log.txt` beside the manifest."""
         with kept_log() as tail:
             outcome = self._attempt(request)
+        _leave_words(outcome)  # first: a store that does not answer may outlast the pod's grace
         if outcome.exit_code != ExitCode.LEASE_HELD:  # how it went is the holder's to tell
             self._record(request, outcome, tail.content())
-        _leave_words(outcome)
         return outcome
 
     def _attempt(self, request: StageRequest) -> Outcome:

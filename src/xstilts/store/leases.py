@@ -224,7 +224,9 @@ def outlast(
         if clock() - since >= ttl or clock() >= until:
             return
         wait(ttl / LOOKS)
+        asked = clock()
         before, seen = seen, _read(store, key)
+        since += clock() - asked  # a store that does not answer hides renewals
         if seen and seen.etag != before.etag:
             since = clock()
 
@@ -255,7 +257,9 @@ def _outlast(
     expires = clock() + ttl
     while clock() < expires:
         wait(ttl / LOOKS)
+        asked = clock()
         now = _read(store, key)
+        expires += clock() - asked  # a store that does not answer hides renewals
         if now is None:
             return there._replace(etag=None)
         if now.document.holder is None:
