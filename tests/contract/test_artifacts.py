@@ -130,6 +130,17 @@ def test_a_blob_of_the_wrong_size_is_stored_again(store: ObjectStore, folder_of:
     assert artifacts.has_blob(store, entry)
 
 
+def test_content_that_is_there_is_read_only_to_be_compared(store: ObjectStore, folder_of: Callable[..., Path]) -> None:
+    path = folder_of("made") / "encoder" / "weights"
+    key = artifacts.blob_key(artifacts.put_blob(store, path).sha256)
+    damaged = bytes(len(path.read_bytes()))
+    store.put(key, damaged)
+    artifacts.put_blob(store, path)
+    assert store.read(key) == damaged
+    artifacts.put_blob(store, path, compare=True)
+    assert store.read(key) == path.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("document", "complaint"),
     [

@@ -140,6 +140,18 @@ class TestLinks:
             models.put_model(store, folder)
         assert not list(store.list(""))
 
+    @pytest.mark.parametrize(("uri", "more"), [("file://xlmr", ()), ("xlmr", ("manifest.json",)), ("file:xlmr", ())])
+    def test_no_spelling_of_a_folder_and_no_file_in_it_passes_by_the_check(
+        self, store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, more: tuple[str, ...]
+    ) -> None:
+        folder = write(tmp_path / "xlmr", ENCODER | dict.fromkeys(more, b"{}"))
+        (tmp_path / "credentials").write_bytes(b"secret")
+        (folder / "special_tokens_map.json").symlink_to("../credentials")
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(UserError, match="outside of the folder"):
+            models.resolve_model(store, uri=uri, name=None, revision="main", open_source=open_store)
+        assert not list(store.list(""))
+
     def test_links_by_way_of_the_folder_are_not_followed(self, store: ObjectStore, tmp_path: Path) -> None:
         folder = write(tmp_path / "xlmr", ENCODER)
         (tmp_path / "secret").write_bytes(b"{}")

@@ -70,7 +70,7 @@ def push(
             f"--store {store}: a study with a store in a directory names the folder: model: {{uri: {folder}}}"
         )
     opened = stores.opened(store, endpoint=endpoint, region=region, path_style=path_style, ca_file=ca_file)
-    manifest = put_model(opened, folder)
+    manifest = put_model(opened, folder, compare=True)
     size = sum(file.size for file in manifest.files)
     console = Console(soft_wrap=True, highlight=False)
     console.print(f"{folder}: {len(manifest.files)} files, {size / 1e6:,.1f} MB", markup=False)

@@ -38,13 +38,14 @@ def manifest_key(address: str) -> str:
     return f"{address}/manifest.json"
 
 
-def put_blob(store: ObjectStore, path: Path, *, name: str | None = None) -> FileEntry:
+def put_blob(store: ObjectStore, path: Path, *, name: str | None = None, compare: bool = False) -> FileEntry:
     """Store a file's content unless it is there, and return its entry under `name` (the file's own by default).
 
-    What is there is read and compared: content that was damaged is replaced.
+    With `compare`, what is there is read and compared, and content that was damaged is replaced. That costs a download,
+    so it is for what people bring in; `xstilts repair` looks at everything.
     """
     entry = FileEntry(path=name or path.name, sha256=_sha256(path), size=path.stat().st_size)
-    if not _holds(store, entry):
+    if not (_holds(store, entry) if compare else has_blob(store, entry)):
         store.upload(blob_key(entry.sha256), path)
     return entry
 
@@ -71,11 +72,13 @@ def stored_digest(store: ObjectStore, key: str) -> str:
         return _sha256(path)
 
 
-def put_blobs(store: ObjectStore, folder: Path, paths: Iterable[Path]) -> tuple[FileEntry, ...]:
+def put_blobs(
+    store: ObjectStore, folder: Path, paths: Iterable[Path], *, compare: bool = False
+) -> tuple[FileEntry, ...]:
     """Store files below `folder`, several at once; entries in the order of the paths, named relative to it."""
 
     def put(path: Path) -> FileEntry:
-        return put_blob(store, path, name=path.relative_to(folder).as_posix())
+        return put_blob(store, path, name=path.relative_to(folder).as_posix(), compare=compare)
 
     return tuple(_in_parallel(put, paths))
 

@@ -78,7 +78,7 @@ def fetch_split(store: ObjectStore, split: Split, folder: Path) -> list[Path]:
 
 def _put_files(store: ObjectStore, files: list[FileEntry], root: Path) -> None:
     expected = {root / file.path: file for file in files}
-    for stored, file in zip(put_blobs(store, root, expected), expected.values(), strict=True):
+    for stored, file in zip(put_blobs(store, root, expected, compare=True), expected.values(), strict=True):
         if stored != file:
             raise IntegrityError(
                 f"{root / file.path} has sha256 {stored.sha256} and {stored.size} bytes, but was read with "

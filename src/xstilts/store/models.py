@@ -5,6 +5,7 @@ forms) and tokenizer. Optimizers and logs of whoever trained it, and weights of 
 stage could load is refused, before its weights are fetched where config, tokenizer or index show it.
 """
 
+import os
 import tempfile
 from collections.abc import Callable, Iterable
 from fnmatch import fnmatchcase
@@ -44,14 +45,17 @@ TOKENIZER_FILES = (
 _ELSEWHERE = "pass a directory, or the s3:// URI of one, with the encoder in the hub's format instead"
 
 
-def put_model(store: ObjectStore, folder: Path, *, source: str | None = None, name: str = "") -> ArtifactManifest:
+def put_model(
+    store: ObjectStore, folder: Path, *, source: str | None = None, name: str = "", compare: bool = False
+) -> ArtifactManifest:
     """Store the encoder in a folder of the hub's format at `models/<digest of its files>`.
 
-    The second time nothing but the hashing is done. `source` is recorded as where it came from (the folder's name by
-    default); `name` is what errors call the model. Raises UserError for what no stage could load.
+    The second time nothing but the hashing is done, unless `compare` asks to read what is there and replace what was
+    damaged. `source` is recorded as where it came from (the folder's name by default); `name` is what errors call the
+    model. Raises UserError for what no stage could load.
     """
     checked = check_folder(folder, name=name)
-    return _put_files(store, checked, source=source or folder.absolute().name)
+    return _put_files(store, checked, source=source or folder.absolute().name, compare=compare)
 
 
 class Checked(NamedTuple):
@@ -121,15 +125,18 @@ def stored_limits(store: ObjectStore, model: ArtifactManifest) -> Limits:
 def local_folder(uri: str) -> Path | None:
     """The directory with an encoder that a Study's `model.uri` names on this machine, if it is there.
 
-    What was pushed into a store in a directory is none: its manifest lies there, its files elsewhere.
+    What was pushed into a store in a directory is none: only its manifest lies there. Spellings of an address are those
+    that `open_store` knows, so that no folder passes by the checks of `check_folder`.
     """
-    folder = Path(uri.removeprefix("file:")).expanduser()
-    return folder if folder.is_dir() and not (folder / "manifest.json").is_file() else None
+    folder = Path(uri.removeprefix("file:").removeprefix("//")).expanduser()
+    is_pushed = (folder / "manifest.json").is_file() and not os.path.lexists(folder / CONFIG)
+    return folder if folder.is_dir() and not is_pushed else None
 
 
-def _put_files(store: ObjectStore, encoder: Checked, *, source: str) -> ArtifactManifest:
+def _put_files(store: ObjectStore, encoder: Checked, *, source: str, compare: bool = False) -> ArtifactManifest:
     def write() -> ArtifactManifest:
-        files = put_blobs(store, encoder.folder, [encoder.folder / name for name in encoder.names])
+        names = [encoder.folder / name for name in encoder.names]
+        files = put_blobs(store, encoder.folder, names, compare=compare)
         model = ArtifactManifest(kind="model", key="", files=files, provenance={"source": source})
         keyed = model.model_copy(update={"key": model.content_digest})
         address = model_address(keyed.key)
