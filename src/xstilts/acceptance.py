@@ -15,7 +15,7 @@ from xstilts.api.names import PLAN
 from xstilts.api.study import StageKind, Study, TargetRef, TaskRef
 from xstilts.core.catalogue import ENGLISH, TEXT_SPLIT, Source, TaskSpec
 from xstilts.core.encoders import UNKNOWN, Limits, naming
-from xstilts.core.errors import TrackingUnavailable, UserError
+from xstilts.core.errors import UserError
 from xstilts.core.keys import digest
 from xstilts.core.manifests import ArtifactManifest, DatasetManifest, Eviction, Split
 from xstilts.core.missing import Done
@@ -24,7 +24,7 @@ from xstilts.core.planner import plan
 from xstilts.core.results import EvaluationFacts, Publication, TrainingFacts
 from xstilts.core.world import World
 from xstilts.stages import VERSIONS
-from xstilts.stages.publication import published_run, receipt_key
+from xstilts.stages.publication import KnownRuns, published_run, receipt_key, still_known
 from xstilts.store import artifacts, documents, evictions, studies
 from xstilts.store.datasets import load_dataset
 from xstilts.store.models import check_folder, local_folder, resolve_model, stored_limits
@@ -165,10 +165,6 @@ def publication_of(planned: Plan, stage: PlannedStage) -> Publication:
     return Publication(study=planned.study, experiment=planned.experiment, recipe=stage.recipe)
 
 
-KnownRuns = Callable[[Collection[str]], Collection[str]]
-"""Asks a server which of the runs with these ids it still has, as `Tracker.known_runs` does."""
-
-
 def observe(planned: Plan, store: ObjectStore, *, server: str, known_runs: KnownRuns | None = None) -> Done:
     """Looks at every stage of the plan: its manifest, the files that it names, its receipt for the server.
 
@@ -201,11 +197,7 @@ def observe(planned: Plan, store: ObjectStore, *, server: str, known_runs: Known
 def _is_forgotten(store: ObjectStore, receipt: str, known_runs: KnownRuns, server: str) -> bool:
     """Whether the run of a receipt is gone from its server; a server that does not answer is believed to have it."""
     run = published_run(store, receipt)
-    try:
-        if run is not None and run in known_runs([run]):
-            return False
-    except TrackingUnavailable as error:
-        log.warning("receipts are trusted, because the server can't be asked: %s", error)
+    if run is not None and run in still_known(known_runs, [run]):
         return False
     log.warning(
         "MLflow at %s no longer has run %s, which %s names (was its database replaced?): all is published again",

@@ -16,7 +16,7 @@ from xstilts.core.keys import canonical_json, digest
 from xstilts.core.missing import Done
 from xstilts.core.plan import Plan, Trial
 from xstilts.core.results import EvaluationFacts
-from xstilts.stages.publication import is_published, publish, published_run
+from xstilts.stages.publication import is_published, publish, published_run, still_known
 from xstilts.store import leases
 from xstilts.store.port import ObjectStore
 from xstilts.store.retention import Retained, retain
@@ -124,7 +124,7 @@ def unpublished(
     """Those whose content the server does not show yet, or no longer, each by the key of its receipt."""
     by_key = {receipt(record, tracker): record for record in found}
     shown = {key: run for key in by_key if (run := published_run(store, key))}
-    known = tracker.known_runs(shown.values())
+    known = still_known(tracker.known_runs, shown.values())
     return {key: record for key, record in by_key.items() if shown.get(key) not in known}
 
 

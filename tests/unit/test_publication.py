@@ -4,15 +4,17 @@ import pytest
 
 from plans import dataset, replaced, study, world_with_text
 from xstilts.conclusion import trial_record
+from xstilts.core.errors import TrackingUnavailable
 from xstilts.core.manifests import ArtifactManifest
 from xstilts.core.plan import Plan, PlannedStage
 from xstilts.core.planner import plan
 from xstilts.core.results import EvaluationFacts, Publication, ScalingFacts, SubsetFacts, TrainingFacts
 from xstilts.core.world import World
-from xstilts.stages.publication import stage_record
+from xstilts.stages.publication import stage_record, still_known
 from xstilts.store import open_store
 from xstilts.tasks import registry
 from xstilts.tracking import StageRecord
+from xstilts.tracking.runs import lies_in
 
 PUBLICATION = Publication(study="s", experiment="e", recipe="both")
 FACTS = TrainingFacts(steps=3, examples=9, trainable_parameters=1, history=(), checkpoints=(), degenerate={})
@@ -201,3 +203,19 @@ def test_trials_show_the_unit_of_their_budget_and_no_subset_seed_that_they_do_no
     assert shown["mnli-full-e3-s1"] == {
         "recipe": "mnli", "size": "full", "rows": "10", "seed": "1", "budget": "3 epochs",
     }  # fmt: skip
+
+
+def test_receipts_are_trusted_where_the_server_can_not_be_asked(caplog: pytest.LogCaptureFixture) -> None:
+    def away(_: object) -> set[str]:
+        raise TrackingUnavailable("no answer")
+
+    assert still_known(away, ["a", "b"]) == ["a", "b"]
+    assert "receipts are trusted" in caplog.text
+    assert still_known(lambda runs: {"b"} & {*runs}, ["a", "b"]) == {"b"}
+
+
+def test_what_lies_in_a_store_below_another_is_not_the_others() -> None:
+    assert lies_in("s3://ml/stages/evaluation/k", "s3://ml")
+    assert lies_in("s3://ml/datasets/mnli/d", "s3://ml")
+    assert not lies_in("s3://ml/team-a/stages/evaluation/k", "s3://ml")
+    assert lies_in("s3://ml/team-a/stages/evaluation/k", "s3://ml/team-a")

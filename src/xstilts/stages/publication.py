@@ -6,7 +6,7 @@ Everything comes from the manifest, so a stage can be published long after it ra
 import json
 import logging
 import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any
 
 from xstilts.api.base import Model
@@ -24,6 +24,7 @@ from xstilts.core.configs import (
     similarity_of,
     unused_settings,
 )
+from xstilts.core.errors import TrackingUnavailable
 from xstilts.core.keys import canonical_json, digest, stage_address
 from xstilts.core.manifests import ArtifactManifest, SplitRef
 from xstilts.core.results import CheckpointScores, EvaluationFacts, Publication, ScalingFacts, TrainingFacts
@@ -59,11 +60,24 @@ def is_published(store: ObjectStore, tracker: Tracker, manifest: ArtifactManifes
     run = published_run(store, receipt_key(address, server=tracker.identity, publication=publication))
     if run is None:
         return False
-    if run not in tracker.known_runs([run]):
+    if run not in still_known(tracker.known_runs, [run]):
         log.warning("MLflow at %s no longer has run %s of %s: it is published again", tracker.identity, run, address)
         return False
     eviction = evictions.load(store, address)
     return eviction is None or eviction.concerns(manifest)
+
+
+KnownRuns = Callable[[Collection[str]], Collection[str]]
+"""Asks a server which of the runs with these ids it still has, as `Tracker.known_runs` does."""
+
+
+def still_known(known_runs: KnownRuns, runs: Collection[str]) -> Collection[str]:
+    """Those of the runs that the server has; all of them where it can't be asked, for receipts are trusted then."""
+    try:
+        return known_runs(runs)
+    except TrackingUnavailable as error:
+        log.warning("receipts are trusted, because the server can't be asked: %s", error)
+        return runs
 
 
 def published_run(store: ObjectStore, receipt: str) -> str | None:

@@ -118,8 +118,8 @@ def belongs_to(run: Any, store: str) -> bool:
 
 
 def lies_in(uri: str, store: str) -> bool:
-    """Whether the address is of something in the store."""
-    return uri.startswith(f"{store}/")
+    """Whether the address is of a stage or data set in the store, and not in one that lies below it."""
+    return uri.startswith((f"{store}/stages/", f"{store}/datasets/"))
 
 
 def known_runs(calls: Calls, run_ids: Collection[str], *, store: str) -> set[str]:
