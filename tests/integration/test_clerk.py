@@ -16,6 +16,7 @@ from xstilts.controller.views import Accepted, Claim, JobEnd, Known, Refusal, St
 from xstilts.core.configs import CONFIGS
 from xstilts.core.errors import ExitCode, LeaseHeld
 from xstilts.core.results import Outcome, Publication
+from xstilts.stages import VERSIONS
 from xstilts.stages.runner import StageRequest, StageRunner
 from xstilts.store import leases
 from xstilts.store.open import open_store
@@ -194,3 +195,16 @@ def test_what_ended_a_job_is_what_its_last_pod_said_and_outcomes_of_others_are_n
     assert store.read(f"{address}/log.txt") == b"killed here"
     other_job = JobEnd("xs-2", "", Reason.ENDED_FROM_OUTSIDE, "exit code 137")
     assert clerk.diagnose(study, address, None, other_job).reason == Reason.ENDED_FROM_OUTSIDE
+
+
+def test_a_plan_of_another_version_waits_for_an_image_that_can_run_it(study, monkeypatch):
+    """The new image would refuse its keys, and every trial that is left would fail."""
+    plan = accepted(Clerk(), study)
+    monkeypatch.setitem(VERSIONS, "evaluation", VERSIONS["evaluation"] + 1)
+    answer = Clerk().recall(study, plan.outline.digest)
+    assert isinstance(answer, Refusal)
+    assert answer.reason == "PlannedByAnotherVersion"
+    assert "evaluation" in answer.message
+    template = study.spec.pod_template.model_copy(update={"image": "trainer:old"})
+    pinned = study.model_copy(update={"spec": study.spec.model_copy(update={"pod_template": template})})
+    assert isinstance(Clerk().recall(pinned, plan.outline.digest), Accepted)

@@ -71,6 +71,7 @@ class Reason(StrEnum):
     ACCEPTED = "Accepted"
     INVALID = "InvalidStudy"
     NAMESPACE_EXCLUDED = "NamespaceExcluded"  # the operator runs nothing in this namespace; also of a StudySchedule
+    OTHER_VERSION = "PlannedByAnotherVersion"  # what is missing needs an image of the version that planned it
     ENGINE_NOT_SUPPORTED = "EngineNotSupported"
     READY = "Ready"
     FORBIDDEN = "SecretForbidden"  # the operator may not read a Secret that the Study names

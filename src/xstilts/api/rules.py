@@ -275,7 +275,9 @@ OF_RESOURCES: Mapping[type[Model], tuple[Rule, ...]] = {
     study.Study: (
         *_NAME,
         _fixed("pretraining", optional=True),
-        *map(_fixed, ("model", "budgets", "training", "protocols", "store", "tracking", "engine", "reuse")),
+        *map(_fixed, ("model", "budgets", "training", "protocols", "tracking", "engine", "reuse", "store.uri")),
+        # how a store is reached may change: version 0.1 stored `pathStyle: false` where nobody had set it
+        *(_fixed(f"store.{name}", optional=True) for name in ("endpoint", "region", "caSecretRef", "secretRef")),
         _appended("sizes", "self.spec.sizes.exists(new, string(new) == string(old))"),
         *(_appended(field, f"old in self.spec.{field}") for field in ("recipes", "subsetSeeds", "seeds", "targets")),
     ),

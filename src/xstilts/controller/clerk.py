@@ -37,6 +37,7 @@ from xstilts.core.errors import ExitCode, LeaseHeld, UserError, XstiltsError
 from xstilts.core.plan import Plan, PlannedStage
 from xstilts.core.results import EvaluationFacts
 from xstilts.engines import jobs
+from xstilts.stages import VERSIONS
 from xstilts.stages.publication import is_published, publish
 from xstilts.stages.runner import load_outcome, seconds
 from xstilts.store import artifacts, evictions, leases, studies
@@ -79,11 +80,23 @@ class Clerk:
             return Refusal(Reason.INVALID, str(error))
         return self._accepted(study, store, plan)
 
-    def recall(self, study: Study, digest: str) -> Accepted:
-        """The plan that was frozen, and what is there of it now."""
-        store = self._store(study)
+    def recall(self, study: Study, digest: str) -> Accepted | Refusal:
+        """The plan that was frozen, and what is there of it now.
+
+        Refuses what no image of this version can run: stages that are missing, and were planned in another version.
+        """
+        store, plan = self._store(study), self.plan(study, digest)
         studies.reopen(store, study.metadata.name)
-        return self._accepted(study, store, self.plan(study, digest))
+        accepted = self._accepted(study, store, plan)
+        missing = [plan.stages[address] for address, known in accepted.known.items() if known is Known.ABSENT]
+        other = sorted({stage.kind for stage in missing if stage.version != VERSIONS[stage.kind]})
+        if other and study.spec.pod_template.image is None:
+            return Refusal(
+                Reason.OTHER_VERSION,
+                f"it was planned by another version of xstilts, whose stages differ ({', '.join(other)}); set "
+                "spec.podTemplate.image to that version's trainer image to finish it, or apply it under another name",
+            )
+        return accepted
 
     def _accepted(self, study: Study, store: ObjectStore, plan: Plan) -> Accepted:
         self._keep(study, plan)
