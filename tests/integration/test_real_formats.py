@@ -57,7 +57,7 @@ SAMPLES = [
         "noncommercial/xnli/_fixtures/XNLI-1.0",
         {**per_language("dev", XNLI, 1), **per_language("test", XNLI, 1)},
     ),
-    Sample("anli", "noncommercial/anli", {"train:en": 9, "dev:en": 9, "test:en": 9}),
+    Sample("anli", "noncommercial/anli/_fixtures", {"train:en": 9, "dev:en": 9, "test:en": 9}),
     Sample(
         "americasnli",
         "americasnli",

@@ -287,6 +287,18 @@ class TestSlots:
         with pytest.raises(UserError, match=r"en-US.jsonl, line 2: annot_utt is"):
             datasets.scan("massive", tmp_path)
 
+    @pytest.mark.parametrize(
+        ("annotated", "utterance", "words"),
+        [
+            ("what's [person : mary]'s birthday", "what's mary's birthday", ["what's", "mary", "'s", "birthday"]),
+            ("weather [date : tomorrow]?", "weather tomorrow?", ["weather", "tomorrow", "?"]),
+            ("wake me up ([time : five am])", "wake me up (five am)", ["wake", "me", "up", "(", "five", "am", ")"]),
+        ],
+    )
+    def test_a_word_may_go_on_behind_the_bracket_of_its_slot(self, annotated, utterance, words, tmp_path):
+        write(tmp_path, {"en-US.jsonl": self.massive(annotated, utterance)})
+        assert list(rows("massive", tmp_path)[0].words) == words
+
     def test_a_partition_that_nobody_reads_is_refused_but_that_of_the_contest(self, tmp_path):
         write(tmp_path, {"en-US.jsonl": self.massive("ok", "ok") + "\n" + self.massive("", partition="MMNLU-22")})
         assert len(rows("massive", tmp_path)) == 1

@@ -124,3 +124,15 @@ def test_a_point_is_compared_by_its_mean_over_subset_seeds_within_seeds(tmp_path
     choice = best(planned, "xnli", measured)
     assert choice
     assert (choice.condition.size, choice.dev, choice.trial.name) == ("300", 55.0, "mnli-300-d1-s1")
+
+
+def test_a_point_that_lost_seeds_does_not_win_by_the_one_that_is_left() -> None:
+    planned = small_plan(sizes=["300", "full"], subsetSeeds=[1], seeds=[1, 2, 3], targets=[{"name": "xnli"}])
+    dev = {"mnli-300-d1-s1": 95.0, "mnli-full-s1": 90.0, "mnli-full-s2": 89.0, "mnli-full-s3": 89.0}
+    measured = Measured(
+        evaluations={t.evaluations["xnli"]: evaluation(planned, t, 0.0) for t in planned.trials if t.name in dev},
+        trainings={t.trainings["xnli"]: training(dev[t.name]) for t in planned.trials if t.name in dev},
+    )
+    choice = best(planned, "xnli", measured)
+    assert choice
+    assert choice.condition.size == "full"

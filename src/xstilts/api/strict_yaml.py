@@ -17,6 +17,7 @@ DEEPEST = 64
 MOST_NODES = 100_000
 """Of a document, with each alias counted as what it stands for."""
 
+_LONGEST_NUMBER = 64
 _LEADING_ZERO = re.compile(r"[-+]?0[0-9_]+")
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
 
@@ -89,7 +90,11 @@ class _Loader(yaml.SafeLoader):
         return value
 
     def construct_yaml_int(self, node: yaml.ScalarNode) -> int:
-        text, value = self.construct_scalar(node), super().construct_yaml_int(node)
+        text = self.construct_scalar(node)
+        if len(text) > _LONGEST_NUMBER:  # the conversion takes time that grows with the square
+            message = f"a number of {len(text)} characters: write a shorter one, or the text in quotes"
+            raise ConstructorError(None, None, message, node.start_mark)
+        value = super().construct_yaml_int(node)
         if ":" in text:
             raise _misread(node, f"{text} is {value} in base 60", str(value))
         if _LEADING_ZERO.fullmatch(text):

@@ -78,7 +78,8 @@ class TrainingSettings(Model):
     """Tokens of one input sequence; longer pairs lose the tail of the longer part."""
     doc_stride: int = Field(128, ge=1, le=4096)
     """Tokens from the start of one window of a long context to the start of the next, in span extraction: the step, as
-    `doc_stride` of jiant and BERT; at most the length of a window."""
+    `doc_stride` of jiant and BERT; at most the length of a window. With a `max_length` below about 200 set it to half
+    of that, or windows do not overlap, and answers across their borders are in none."""
     warmup_ratio: DecimalString = "0.1"
     """Share of the optimizer steps with a rising learning rate."""
     weight_decay: DecimalString = "0.01"

@@ -32,7 +32,7 @@ def repair(
     Manifests, data sets, receipts and damaged files are removed, so that what they belong to is made, imported or
     published again; leases are freed; tombstones of evicted weights and plans are written again. What another version
     of xstilts wrote is listed and left alone. Studies may run meanwhile. The exit code is 3 as long as anything is
-    damaged.
+    damaged that can be mended.
     """
     console = terminal.console()
     is_study = Path(store).suffix in {".yaml", ".yml", ".json"}

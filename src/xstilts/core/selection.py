@@ -65,7 +65,10 @@ def _choose(scores: Iterable[tuple[Trial, float | None]]) -> Choice | None:
         by_condition[Condition.of(trial.point)][trial.point.seed].append(score)
     if not by_condition:
         return None
-    means = {condition: fmean(seed_means(values).values()) for condition, values in by_condition.items()}
+    # a mean over fewer seeds than others have is more often the highest by luck
+    most = max(map(len, by_condition.values()))
+    complete = {condition: values for condition, values in by_condition.items() if len(values) == most}
+    means = {condition: fmean(seed_means(values).values()) for condition, values in complete.items()}
     chosen = max(means, key=means.__getitem__)
     own = [(trial, score) for trial, score in known if Condition.of(trial.point) == chosen]
     return Choice(condition=chosen, dev=means[chosen], trial=max(own, key=lambda entry: entry[1])[0])
@@ -84,8 +87,11 @@ def _of_intermediate(plan: Plan, trial: Trial, target: str, measured: Measured) 
     config = TrainingConfig.model_validate(plan.stages[trial.intermediate].config)
     tasks = {task.name for task in config.tasks}  # beside them stand perplexities of plain text
     scores = _scores(plan, trial.intermediate, target, measured)
-    values = [value for name, value in scores.items() if name.partition("/")[0] in tasks]
-    return fmean(values) if values else None
+    by_task: dict[str, list[float]] = defaultdict(list)
+    for name, value in scores.items():
+        if (task := name.partition("/")[0]) in tasks:
+            by_task[task].append(value)
+    return fmean(map(fmean, by_task.values())) if by_task else None
 
 
 def _scores(plan: Plan, address: str | None, target: str, measured: Measured) -> Mapping[str, float]:

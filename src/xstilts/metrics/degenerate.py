@@ -20,6 +20,8 @@ from xstilts.metrics.scoring import Scores, score
 
 DRAWS = 49
 """2 % of all random predictors pass."""
+JUDGED = 1000
+"""Rows that are judged at most, evenly spaced: the test is exact for any number, and each row costs DRAWS scores."""
 
 _DECISIVE = {
     TaskKind.CLASSIFICATION: ("accuracy",),
@@ -51,6 +53,8 @@ def degenerate(
     """
     if list(gold) == list(predictions):
         return None
+    every = -(-len(gold) // JUDGED)
+    gold, predictions, contexts = gold[::every], predictions[::every], contexts[::every]
     decisive = _DECISIVE[kind]
     reached = score(kind, gold, predictions, rules=rules, language=language)
     constant, words = _constant(kind, gold)

@@ -66,7 +66,7 @@ class Missing:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Degenerate:
-    """A training run that ended no better than a constant answer. Its scores count like any other's."""
+    """A training run that ended no better than a constant answer or chance. Its scores count like any other's."""
 
     trials: tuple[str, ...]
     stage: str

@@ -92,7 +92,7 @@ def massive_parquet(path: Path) -> Iterator[IntentAndSlots]:
 
 def _massive(row: Row, *, intent: str) -> IntentAndSlots:
     """Raises UserError for brackets that are not closed, slots without words, and, as upstream's converter does, where
-    the annotated utterance has not as many words as the utterance."""
+    the annotated utterance has not as many words as the utterance: a word may end behind the bracket of its slot."""
     by_character = row.text("locale") in _SPLIT_BY_CHARACTER
     chunks = list(_MASSIVE_CHUNK.finditer(row.text("annot_utt")))
     tagged = [list(_slot_words(chunk, by_character)) for chunk in chunks]
@@ -100,7 +100,8 @@ def _massive(row: Row, *, intent: str) -> IntentAndSlots:
     if "".join(chunk[0] for chunk in chunks) != row.text("annot_utt") or slots_without_words or not any(tagged):
         raise row.error("annot_utt", "words, with slots written as [label : filler], each with a filler and closed")
     words, slots = zip(*chain.from_iterable(tagged), strict=True)
-    if not by_character and "utt" in row.values and len(words) != len(row.text("utt").split()):
+    plain = "".join(chunk["outside"] if chunk["slot"] is None else chunk["filler"].strip() for chunk in chunks)
+    if not by_character and "utt" in row.values and len(plain.split()) != len(row.text("utt").split()):
         raise row.error("annot_utt", f"the {len(row.text('utt').split())} words of utt {row.text('utt')!r}")
     return IntentAndSlots(id=row.text("id"), words=words, slots=slots, intent=intent)
 

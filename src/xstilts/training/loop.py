@@ -93,7 +93,7 @@ class FitResult:
     last where no task has dev rows); and `averaged`: the mean of the weights at SNAPSHOTS steps. Of several processes
     the first has them."""
     degenerate: Mapping[str, str]
-    """Task to the reason why its last dev answers are no better than a constant; empty if all is well."""
+    """Task to the reason why its last dev answers are no better than a constant or chance; empty if all is well."""
 
 
 def fit(
