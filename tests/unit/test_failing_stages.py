@@ -5,7 +5,8 @@ from typing import Any
 import pytest
 
 from simulation import NAMESPACE, Simulation, address_of, study_document
-from xstilts.cluster.port import EVENTS, JOBS, PODS, TRIALS, Object
+from xstilts.cluster.errors import ClusterUnavailable, Conflict
+from xstilts.cluster.port import EVENTS, JOBS, PODS, TRIALS, Object, Resource
 from xstilts.controller.views import Check
 from xstilts.core.errors import ExitCode, StorageUnavailable, TrackingUnavailable
 
@@ -47,6 +48,11 @@ def started(world: Simulation, **changes: Any) -> Object:
     world.settle()
     (job,) = world.jobs()
     return job
+
+
+def say(world: Simulation, job: Object, **status: Any) -> None:
+    """What the Job controller writes."""
+    world.cluster.patch(JOBS, NAMESPACE, job["metadata"]["name"], {"status": status}, subresource="status")
 
 
 # ---- causes
@@ -184,6 +190,27 @@ def test_the_wait_for_room_that_other_stages_of_the_study_take_up_does_not_count
     assert world.condition("Succeeded") == ("False", "TooManyFailedTrials")
 
 
+@pytest.mark.parametrize("end", ["succeeding", "preempted"])
+def test_the_wait_for_room_counts_from_when_it_became_free_however_that_came(world: Simulation, end: str) -> None:
+    world.apply(study_document(**SMALL | {"seeds": [1, 2], "failurePolicy": {"pendingSeconds": 3600}}))
+    world.settle()
+    first, second = world.jobs()
+    say(world, first, startTime=world.time, ready=1, active=1)
+    world.pod(second, 0, **unschedulable())
+    pass_time(world, 7200, step=600)
+    if end == "succeeding":  # told before the Job is complete
+        met = {"type": "SuccessCriteriaMet", "status": "True", "lastTransitionTime": world.time}
+        say(world, first, ready=0, active=0, conditions=[met | {"reason": "CompletionsReached"}])
+    else:
+        say(world, first, ready=0, active=0)
+        world.preempt(first, 0)
+    world.settle()
+    pass_time(world, 3500, step=500)
+    assert world.condition("Succeeded")[0] == "Unknown"
+    pass_time(world, 200, step=100)
+    assert world.condition("Succeeded") == ("False", "TooManyFailedTrials")
+
+
 def test_a_job_that_can_make_no_pod_is_told_by_its_events(world: Simulation) -> None:
     job = started(world)
     status = {"startTime": world.time}
@@ -207,6 +234,28 @@ def test_a_job_that_can_make_no_pod_is_told_by_its_events(world: Simulation) -> 
     status = {"active": 1}
     world.cluster.patch(JOBS, NAMESPACE, job["metadata"]["name"], {"status": status}, subresource="status")
     world.settle()
+    assert world.condition("PodsBlocked") == ("False", "NotBlocked")
+
+
+@pytest.mark.parametrize("meanwhile", ["ran", "suspended"])
+def test_what_kept_a_job_from_its_first_pod_is_not_held_against_its_second(world: Simulation, meanwhile: str) -> None:
+    job = started(world, failurePolicy={"pendingSeconds": 3600})
+    say(world, job, startTime=world.time)
+    refused: Object = {"reason": "FailedCreate", "message": "exceeded quota", "lastTimestamp": world.time}
+    about = {"involvedObject": {"kind": "Job", "uid": job["metadata"]["uid"]}}
+    world.cluster.create(EVENTS, {"metadata": {"name": "refused", "namespace": NAMESPACE}} | about | refused)
+    pass_time(world, 120)
+    assert world.condition("PodsBlocked") == ("True", "FailedCreate")
+    if meanwhile == "ran":
+        say(world, job, active=1, ready=1)
+    else:
+        world.cluster.patch(JOBS, NAMESPACE, job["metadata"]["name"], {"spec": {"suspend": True}})
+    pass_time(world, 5 * 3600, step=600)
+    world.cluster.patch(JOBS, NAMESPACE, job["metadata"]["name"], {"spec": {"suspend": False}})
+    say(world, job, startTime=world.time, active=0, ready=0)
+    world.preempt(job, 1)
+    world.settle()
+    assert training(world)["state"] == "Running"
     assert world.condition("PodsBlocked") == ("False", "NotBlocked")
 
 
@@ -277,6 +326,19 @@ def test_a_pod_that_runs_again_for_long_has_outlived_the_outage(world: Simulatio
     assert training(world)["state"] == "Running", "another outage, with a budget of its own"
     pass_time(world, 700, step=100)
     assert training(world)["reason"] == "OutageSecondsExceeded"
+
+
+def test_a_preemption_long_after_an_outage_that_was_outlived_is_none(world: Simulation) -> None:
+    job = started(world, failurePolicy={"outageSeconds": 600})
+    world.outage(job, 0)
+    say(world, job, ready=1, active=1)
+    begun = world.time
+    pass_time(world, 3600, step=600)
+    say(world, job, ready=0, active=0)
+    evicted = [{"type": "DisruptionTarget", "status": "True", "reason": "EvictionByEvictionAPI"}]
+    world.end_pod(job, 1, {"exitCode": 137, "startedAt": begun}, evicted)
+    world.settle()
+    assert (training(world)["state"], training(world)["reason"]) == ("Running", "")
 
 
 @pytest.mark.parametrize(
@@ -388,6 +450,52 @@ def test_one_trial_is_retried_with_those_that_failed_by_the_same_stage(world: Si
     assert [name for name, reason in world.trials().items() if reason == "StageFailed"] == [
         name for name in failed if name not in shared
     ]
+    assert world.condition("Succeeded") == ("True", "Succeeded")
+
+
+def test_a_retry_by_name_that_is_cut_off_between_two_trials_goes_on_with_the_others(world: Simulation) -> None:
+    world.apply(study_document(failurePolicy={"maxFailedTrials": 8}, seeds=[1, 2]))
+    world.settle()
+    world.fail(next(job for job in world.jobs() if "data-scaling" in address_of(job)), ExitCode.INVALID_INPUT)
+    world.finish()
+    named, *others = sorted(name for name, reason in world.trials().items() if reason == "StageFailed")
+    assert others
+    write, refused = world.controller.effects.write_status, []
+
+    def all_but_the_others(resource: Resource, namespace: str, name: str, version: str, status: Any) -> None:
+        if name in others and not refused:
+            refused.append(name)
+            raise Conflict("somebody was faster")
+        write(resource, namespace, name, version, status)
+
+    world.controller.effects.write_status = all_but_the_others  # type: ignore[method-assign]
+    world.retry(asked=f"again {named}")
+    world.settle()
+    assert refused
+    world.controller.look_at_all()
+    world.finish()
+    assert set(world.trials().values()) == {"Succeeded"}
+    assert world.study()["status"]["retried"] == f"again {named}"
+
+
+def test_a_retry_whose_write_fails_waits_before_it_tries_again(world: Simulation) -> None:
+    started(world)
+    failing(world)
+    tried = []
+
+    def unavailable(resource: Resource, *arguments: Any) -> None:
+        if resource == TRIALS:
+            tried.append("")
+            raise ClusterUnavailable("503")
+        write(resource, *arguments)
+
+    write, world.controller.effects.write_status = world.controller.effects.write_status, unavailable  # type: ignore[method-assign]
+    world.retry()
+    world.settle()  # or does not come to rest
+    assert len(tried) == 1
+    world.controller.effects.write_status = write  # type: ignore[method-assign]
+    pass_time(world, 60)
+    world.finish()
     assert world.condition("Succeeded") == ("True", "Succeeded")
 
 

@@ -1,17 +1,21 @@
 """What the operator says when one of its own calls fails: a reason and a message on Study and Trial, and one Event."""
 
+import threading
+import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 
 from simulation import NAMESPACE, Simulation, study_document
 from xstilts.api.names import Reason
 from xstilts.cluster.answers import Request
-from xstilts.cluster.errors import ClusterUnavailable, Forbidden, Invalid, NotFound, NotInstalled
-from xstilts.cluster.port import EVENTS, JOBS, STUDIES, TRIALS, Object
-from xstilts.controller.views import Check
+from xstilts.cluster.errors import ClusterUnavailable, Forbidden, ForeignObject, Invalid, NotFound, NotInstalled
+from xstilts.cluster.port import EVENTS, JOBS, STUDIES, TRIALS, Object, Resource
+from xstilts.controller.objects import Key
+from xstilts.controller.views import Check, StudyView, TrialOutline
 from xstilts.core.errors import IntegrityError, StorageUnavailable, TrackingError, TrackingUnavailable, UserError
 
 SMALL = {"recipes": [], "sizes": ["0"], "seeds": [1], "targets": [{"name": "xnli"}]}
@@ -362,3 +366,81 @@ def test_a_pass_that_nobody_foresaw_to_fail_is_told_as_an_event_once(world: Simu
     for _ in range(2):
         controller.crashed(world.key(), ZeroDivisionError("division by zero"))
     assert events(world) == ["ZeroDivisionError"]
+
+
+def test_a_study_that_is_stopped_ends_though_one_of_its_trials_can_never_be_made(world: Simulation) -> None:
+    create = world.controller.effects._create_trial
+
+    def all_but_the_second(study: StudyView, trial: TrialOutline) -> None:
+        if trial.name != TRIAL:
+            raise ForeignObject(f"Trial {trial.name!r} exists and belongs to another")
+        create(study, trial)
+
+    world.controller.effects._create_trial = all_but_the_second  # type: ignore[method-assign]
+    world.apply(study_document(**SMALL | {"seeds": [1, 2], "failurePolicy": {"activeDeadlineSeconds": 600}}))
+    pass_time(world, 660, step=30)
+    assert world.condition("Succeeded") == ("False", "DeadlineExceeded")
+    assert world.study()["status"]["completionTime"]
+    assert world.trials() == {TRIAL: "Stopped"}
+
+
+def test_a_study_that_is_stopped_waits_for_an_api_server_that_is_away_no_longer_than_an_outage_may_last(
+    world: Simulation, server: Refusing
+) -> None:
+    policy = {"activeDeadlineSeconds": 100, "outageSeconds": 1800}
+    world.apply(study_document(**SMALL, failurePolicy=policy))
+    world.settle()
+    server.refuses = lambda request: (
+        ClusterUnavailable("503") if (request.resource, request.subresource) == (TRIALS, "status") else None
+    )
+    pass_time(world, 1800, step=60)
+    assert world.condition("Succeeded") == ("Unknown", "DeadlineExceeded")
+    pass_time(world, 300, step=60)
+    assert world.condition("Succeeded") == ("False", "DeadlineExceeded")
+
+
+def test_a_write_whose_answer_was_lost_is_no_trouble_once_it_is_seen_to_be_done(world: Simulation) -> None:
+    world.apply(study_document(failurePolicy={"maxFailedTrials": 8}))
+    world.settle()
+    write, lost = world.controller.effects.write_status, []
+
+    def answer_is_lost(resource: Resource, namespace: str, name: str, version: str, status: Any) -> None:
+        write(resource, namespace, name, version, status)
+        if resource == TRIALS and status.completion_time and not lost:
+            lost.append(name)
+            raise ClusterUnavailable("no answer: connection reset")
+
+    world.controller.effects.write_status = answer_is_lost  # type: ignore[method-assign]
+    while not lost:
+        world.run(world.jobs()[0])
+        world.settle()
+    assert world.condition("Progressing") == ("True", "Running")
+    assert world.study()["status"]["problem"] == ""
+    assert not world.controller.state.facts[world.key()].failures
+
+
+def test_an_error_that_nobody_foresaw_while_another_is_told_ends_no_thread(world: Simulation) -> None:
+    world.apply(study_document(**SMALL))
+    world.settle()
+    controller, looked = world.controller, []
+
+    def broken(key: Key) -> None:
+        looked.append(key)
+        raise ZeroDivisionError("division by zero")
+
+    controller.state.observed = broken  # type: ignore[method-assign]
+    controller.look_at_all()
+    thread = threading.Thread(target=controller.work, daemon=True)
+    thread.start()
+    for _ in range(1000):
+        if len(looked) == 2:
+            break
+        time.sleep(0.01)
+    controller.queue.add(Key(NAMESPACE, "other"))
+    for _ in range(1000):
+        if len(looked) == 4:
+            break
+        time.sleep(0.01)
+    controller.queue.close()
+    thread.join(10)
+    assert [key.name for key in looked] == ["s", "s", "other", "other"]

@@ -445,6 +445,19 @@ def test_more_seeds_of_a_finished_study_run_and_the_rest_is_kept(world):
     assert len(world.runs) > len(runs)
 
 
+def test_a_study_that_grows_after_its_end_has_a_report_of_all_that_ran(world):
+    world.apply(study_document(failurePolicy={"maxFailedTrials": 8}))
+    failing(world, ExitCode.DIVERGED)
+    world.controller.state.facts[world.key()].failures["kept"] = 1  # by which what was found out is kept after the end
+    world.finish()
+    made = world.desk.asked["conclude"]
+    world.edit(seeds=[1, 2, 3])
+    world.controller.state.facts[world.key()].failures.clear()
+    world.finish()
+    assert world.condition("Succeeded") == ("True", "Succeeded")
+    assert world.desk.asked["conclude"] == made + 1
+
+
 def test_a_finished_study_is_deleted_after_its_time_to_live(world):
     world.apply(study_document(ttlSecondsAfterFinished=60))
     world.finish()

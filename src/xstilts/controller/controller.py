@@ -17,7 +17,7 @@ from xstilts.controller.calls import Calls, Line
 from xstilts.controller.clock import is_to_come
 from xstilts.controller.effects import Effects
 from xstilts.controller.events import Event
-from xstilts.controller.loop import Loop, logged
+from xstilts.controller.loop import CONFLICT_SECONDS, Loop, logged
 from xstilts.controller.objects import Key
 from xstilts.controller.pace import Pace
 from xstilts.controller.reconcile import reconcile
@@ -69,6 +69,7 @@ class Controller(Loop):
             observed = self.state.observed(key)
             if observed is None:
                 return "gone"
+            observed.facts.note_room(observed.owned, self.clock())
             decision = reconcile(observed, self.clock())
             calls = [action for action in decision.actions if call_name(action)]
             observed.facts.under_way |= _names(calls)
@@ -94,7 +95,7 @@ class Controller(Loop):
         for other in self.state.demand(key, counts.running + counts.queued):
             self.queue.add(other)
         if decision.wake_at is not None:
-            self.queue.add_after(key, decision.wake_at - self.clock())
+            self.queue.add_after(key, max(decision.wake_at - self.clock(), CONFLICT_SECONDS if problems else 0.0))
         if problems:
             return self.later(key, problems[0])
         if decision.status.completion_time and not decision.actions:
@@ -166,6 +167,7 @@ class Controller(Loop):
         self.queue.add(key)
 
     def _write_trials(self, key: Key, observed: Observed, decision: Decision) -> Iterator[XstiltsError]:
+        self._forget_writes(key, observed, decision)
         for name, status in decision.trials.items():
             view = observed.trials.get(name) or self.state.trial(key, name)
             if view is None:
@@ -183,6 +185,15 @@ class Controller(Loop):
                 self._failed(key, observed, action, error)
             else:
                 self.effects.succeeded(observed.facts, action)
+
+    def _forget_writes(self, key: Key, observed: Observed, decision: Decision) -> None:
+        """A write that failed was done after all, its answer lost, or is not wanted any more: it is told no longer."""
+        with self.state.lock:
+            failed = [name for name in observed.facts.failures if name.startswith(WRITE_TRIAL)]
+        for name in failed:
+            if name.removeprefix(WRITE_TRIAL) not in decision.trials:
+                self.effects.succeeded(observed.facts, name)
+                self.queue.add(key)
 
 
 def _only_counts(new: StudyStatus, old: StudyStatus) -> bool:

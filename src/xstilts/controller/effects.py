@@ -321,8 +321,9 @@ class Effects:
             case asked.PublishTrial(trial):
                 facts.scores[trial] = self.desk.publish_trial(namespace, study, _digest(facts), trial)
             case asked.Conclude(failures):
-                facts.conclusion = self.desk.conclude(namespace, study, _digest(facts), failures)
-                facts.concluded = observed.study.status.retried
+                about = _digest(facts), observed.study.status.retried
+                facts.conclusion = self.desk.conclude(namespace, study, about[0], failures)
+                facts.concluded = about
                 facts.storage = facts.tracking = Check(ready=True, reason=Reason.READY)  # it used both
             case _:
                 raise AssertionError(f"{action} is one request")

@@ -45,10 +45,17 @@ class Loop(ABC):
                 self.process(key)
             except Exception as error:
                 log.exception("%s %s/%s", self.kind, *key)
-                self.crashed(key, error)
                 self.queue.add_after(key, REFUSED_SECONDS)
+                self._tell(key, error)
             finally:
                 self.queue.done(key)
+
+    def _tell(self, key: Key, error: Exception) -> None:
+        """What broke the pass may break this too, which must not end the thread."""
+        try:
+            self.crashed(key, error)
+        except Exception:
+            log.exception("%s %s/%s: telling of %s", self.kind, *key, type(error).__name__)
 
     def process(self, key: Key) -> None:
         if self.may_act():

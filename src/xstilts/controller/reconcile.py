@@ -14,6 +14,7 @@ from xstilts.api.names import FINALIZER, Reason, StudyCondition
 from xstilts.api.status import Counts, Omission, PlanStatus, StudyStatus
 from xstilts.api.study import Study
 from xstilts.api.trial import TrialStatus
+from xstilts.cluster.errors import ClusterUnavailable
 from xstilts.controller import stages
 from xstilts.controller.actions import (
     WRITE_TRIAL,
@@ -50,7 +51,8 @@ PROBLEMS = (
     (StudyCondition.PODS_BLOCKED, ConditionStatus.TRUE),
 )
 CONCLUSIONS = 5
-"""How often the report of a Study that failed is tried."""
+"""How often the end of a Study that failed is tried: its report, and what its trials say."""
+OUTAGES = {ClusterUnavailable.__name__}
 
 
 def reconcile(observed: Observed, now: float) -> Decision:
@@ -166,14 +168,19 @@ class _Pass:
 
     def _try_to_conclude(self, failures: Mapping[str, str]) -> None:
         """A Study that failed has a report too, but does not wait for it."""
-        conclude, study = Conclude(failures), self.observed.study.study
-        trouble = self.facts.troubles.get(action_name(conclude))
-        if study and trouble and trouble.about is not StudyCondition.PROGRESSING:
-            is_over = self.now - trouble.since >= study.spec.failure_policy.outage_seconds
-        else:
-            is_over = self.facts.failures.get(action_name(conclude), 0) >= CONCLUSIONS
-        if not is_over:
+        conclude = Conclude(failures)
+        if not self._is_given_up(action_name(conclude)):
             self.actions.append(conclude)
+
+    def _is_given_up(self, name: str) -> bool:
+        """Whether a Study that is stopped has waited for an action for long enough."""
+        trouble, study = self.facts.troubles.get(name), self.observed.study.study
+        if study and trouble and (trouble.about is not StudyCondition.PROGRESSING or trouble.reason in OUTAGES):
+            return self.now - trouble.since >= study.spec.failure_policy.outage_seconds
+        return self.facts.failures.get(name, 0) >= CONCLUSIONS
+
+    def _can_be_told(self, trial: str) -> bool:
+        return not any(self._is_given_up(name) for name in (f"CreateTrial {trial}", f"{WRITE_TRIAL}{trial}"))
 
     # ---- before anything runs
 
@@ -339,7 +346,8 @@ class _Pass:
         self._unsettled(StudyCondition.SUCCEEDED, Reason.RETRYING)
         self._say(StudyCondition.PROGRESSING, ConditionStatus.TRUE, Reason.RETRYING)
         self.actions += left.actions
-        self.wake.append(self.now)  # what is written here is no news to anybody
+        if any(not is_to_come(self.facts.not_before.get(action_name(action), 0), self.now) for action in left.actions):
+            self.wake.append(self.now)  # what is done to Jobs is no news to anybody; of Trials the watch tells
         return {name: renewed(status, self.now) for name, status in left.trials.items()}
 
     def _tell_blocked(self, views: Mapping[str, StageView]) -> None:
@@ -444,7 +452,7 @@ class _Pass:
             ConditionStatus.TRUE if suspended else ConditionStatus.FALSE,
             Reason.SUSPENDED if suspended else Reason.NOT_SUSPENDED,
         )
-        if halt and halt.final and progress.statuses:
+        if halt and halt.final and any(map(self._can_be_told, progress.statuses)):
             self._unsettled(StudyCondition.SUCCEEDED, halt.reason, halt.message)
             self._say(StudyCondition.PROGRESSING, ConditionStatus.TRUE, halt.reason)
             return  # first the trials say so: nobody writes their statuses once the Study has ended
@@ -474,19 +482,11 @@ class _Pass:
         self.events.append(Event(reason, message or "all trials ended", warning=value is ConditionStatus.FALSE))
 
     def _conclusion(self) -> Conclusion | None:
-        """Of what has run until now: trials that started again since make another."""
-        return self.facts.conclusion if self.facts.concluded == self.status.retried else None
+        return self.facts.conclusion_of(self.status.retried)
 
     def _show_results(self) -> None:
         if found := self._conclusion():
-            self.status = self.status.model_copy(
-                update={
-                    "best": found.best,
-                    "curves": found.curves,
-                    "report_url": found.report_url,
-                    "tracking_url": found.tracking_url,
-                }
-            )
+            self.status = self.status.model_copy(update=dict(found.shown))
 
 
 def _bounded(status: StudyStatus) -> StudyStatus:

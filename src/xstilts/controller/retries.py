@@ -8,7 +8,7 @@ off anywhere; nothing starts in between.
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from xstilts.api.conditions import Condition, ConditionStatus, set_condition
+from xstilts.api.conditions import Condition, ConditionStatus, find_condition, set_condition
 from xstilts.api.names import Reason, TrialCondition
 from xstilts.api.trial import Attempts, StageState, StageStatus, TrialStatus
 from xstilts.controller.actions import Action, Leave, StopJob
@@ -35,7 +35,7 @@ def is_asked(study: StudyView) -> bool:
 def start_over(observed: Observed) -> Left | None:
     """The next step; None where all is done."""
     failed = {trial.name: _failed_stages(observed, trial) for trial in _failed_trials(observed)}
-    chosen = _chosen(failed, observed.study.retry.split()[1:])
+    chosen = _chosen(failed, observed.study.retry.split()[1:], _begun(observed))
     addresses = {address for name in chosen for address in failed[name]}
     keys = {address.rsplit("/", 1)[-1] for address in addresses}
     if actions := tuple(_partings(observed, keys)):
@@ -66,6 +66,22 @@ def _renewed_stage(stage: StageStatus) -> StageStatus:
     return stage.model_copy(update={"state": StageState.WAITING, **FRESH})
 
 
+def _begun(observed: Observed) -> set[str]:
+    """Addresses of the stages of trials that were made new already, where a retry was cut off between two trials."""
+    outline = observed.facts.outline
+    return {
+        address
+        for trial in (outline.trials if outline else ())
+        if (view := observed.trials.get(trial.name)) and view.status and _is_new(view.status)
+        for _, address in trial.stages
+    }
+
+
+def _is_new(status: TrialStatus) -> bool:
+    found = find_condition(status.conditions, TrialCondition.SUCCEEDED)
+    return found is not None and found.reason == Reason.RETRYING
+
+
 def _failed_trials(observed: Observed) -> Iterator[TrialOutline]:
     outline = observed.facts.outline
     for trial in outline.trials if outline else ():
@@ -83,11 +99,11 @@ def _failed_stages(observed: Observed, trial: TrialOutline) -> frozenset[str]:
     )
 
 
-def _chosen(failed: Mapping[str, frozenset[str]], names: list[str]) -> set[str]:
-    """All that failed, or those that are named and whatever failed by the same stages."""
+def _chosen(failed: Mapping[str, frozenset[str]], names: list[str], begun: set[str]) -> set[str]:
+    """All that failed, or those that are named and whatever failed by the same stages, which may be begun already."""
     if not names:
         return set(failed)
-    chosen = failed.keys() & set(names)
+    chosen = {name for name, addresses in failed.items() if name in names or addresses & begun}
     while more := {name for name in failed.keys() - chosen if any(failed[name] & failed[other] for other in chosen)}:
         chosen |= more
     return chosen

@@ -84,8 +84,8 @@ class _Limits:
         policy = study.spec.failure_policy if study else FailurePolicy()
         if any(job.ready and not job.is_finished for job in observed.owned):
             room = now
-        else:
-            room = max((job.completed or 0 for job in observed.owned), default=0)
+        else:  # a Job may have stopped working without having completed
+            room = max((observed.facts.room_taken, *(job.completed or 0 for job in observed.owned)))
         return cls(now, policy.pending_seconds, policy.outage_seconds, room)
 
     def of_pending(self, waiting: Obstacle | Trouble) -> float:

@@ -16,7 +16,7 @@ from xstilts.controller.views import Diagnosis, Endings, Facts, Observed, StudyV
 from xstilts.core.attempts import HOPELESS, LONG_ATTEMPT_SECONDS, Cause
 from xstilts.engines.endings import Obstacle, PodEnding, ending, obstacle
 from xstilts.engines.jobs import job_name, store_identity
-from xstilts.engines.workloads import Workload, workload
+from xstilts.engines.workloads import Workload, WorkloadState, workload
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -122,9 +122,16 @@ class State:
             if old:
                 self._unlink_job(key, old)
             self._link_job(key, job)
+            if job.active or job.state is WorkloadState.SUSPENDED:
+                self._forget_uncreated(job)
         else:
             return set()
         return self._concerned(job, old or job)
+
+    def _forget_uncreated(self, job: Workload) -> None:
+        """What kept a Job from making pods is over, and says nothing of the next time that it has none."""
+        for key in {self._study_of_uid[uid] for uid in job.owners if uid in self._study_of_uid}:
+            self.facts[key].uncreated.pop(job.uid, None)
 
     def _concerned(self, job: Workload, old: Workload) -> set[Key]:
         owners = {self._study_of_uid[uid] for uid in {*job.owners, *old.owners} if uid in self._study_of_uid}
@@ -316,14 +323,15 @@ def _goes_on(view: StudyView) -> bool:
 
 
 def _outage_since(over: list[PodEnding]) -> int | None:
-    """Of the ends of a Job's pods in order: neither a lease that is held nor a preemption ends an outage."""
+    """Of the ends of a Job's pods in order: neither a lease that is held nor a preemption ends an outage, but a pod
+    that ran for long has outlived it, however that pod ended."""
     since = None
     for end in reversed(over):
         if end.cause is Cause.OUTAGE:
             since = end.finished
-            if end.seconds > LONG_ATTEMPT_SECONDS:
-                break
         elif end.cause not in {Cause.LEASE_HELD, Cause.PREEMPTED}:
+            break
+        if end.seconds > LONG_ATTEMPT_SECONDS:
             break
     return since
 

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Literal
 
@@ -200,6 +200,11 @@ class Conclusion:
     report_url: str | None = None
     tracking_url: str | None = None
 
+    @property
+    def shown(self) -> Mapping[str, object]:
+        """By the fields of the status that show it."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
@@ -236,12 +241,16 @@ class Facts:
     scores: dict[str, Mapping[str, str]] = field(default_factory=dict)
     """Of trials that are published."""
     conclusion: Conclusion | None = None
-    concluded: str = ""
-    """The `retried` of the status that the conclusion is about."""
+    concluded: tuple[str, str] = ("", "")
+    """What the conclusion is about: digest of the plan, and `retried` of the status."""
     outages_checked: frozenset[str] = frozenset()
     """Uids of pods that met an outage, before store and server were tried last."""
     uncreated: dict[str, tuple[float, Obstacle | None]] = field(default_factory=dict)
     """By uid of a Job without pods: when that was looked into, and why."""
+    takes_room: bool = False
+    """Whether stages were at work when it was looked at last."""
+    room_taken: float = 0.0
+    """When stages last took up room that others may have waited for, seconds since 1970."""
     under_way: set[str] = field(default_factory=set)
     """Names of calls that have not answered."""
     not_before: dict[str, float] = field(default_factory=dict)
@@ -255,6 +264,18 @@ class Facts:
     def checks(self) -> tuple[tuple[StudyCondition, Check | None], ...]:
         """Of store and server, by the conditions that tell of them."""
         return (StudyCondition.STORAGE_READY, self.storage), (StudyCondition.TRACKING_READY, self.tracking)
+
+    def conclusion_of(self, retried: str) -> Conclusion | None:
+        """Of all that has run until now: a Study that has grown, and trials that started again, make another."""
+        about = (self.outline.digest if self.outline else "", retried)
+        return self.conclusion if self.concluded == about else None
+
+    def note_room(self, owned: tuple[Workload, ...], now: float) -> None:
+        """The look that finds nothing at work any more counts too: the room became free only just before it."""
+        takes_room = any(job.ready and not job.is_finished for job in owned)
+        if takes_room or self.takes_room:
+            self.room_taken = now
+        self.takes_room = takes_room
 
     def forgive(self, name: str | None = None) -> None:
         """Forgets failures of one action, which has succeeded, or of all, which may succeed now."""
