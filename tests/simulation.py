@@ -91,13 +91,19 @@ class Simulation:
         self.relist()
 
     def relist(self) -> None:
+        """All that is there is seen, and what is gone since the last look is missed, as `Resync` does."""
         for resource, labels in WATCHED.items():
             if resource == SCHEDULES:
                 continue
             if resource == TRIALS:
                 self.controller.read_plans()
+            there: set[Key] = set()
             for obj in list(self.cluster.list(resource, None, labels=labels)):
+                there.add(Key(obj["metadata"]["namespace"], obj["metadata"]["name"]))
                 self.controller.see(resource, obj)
+            for key in self.controller.state.versions(resource).keys() - there:
+                if gone := self.controller.state.remembered(resource, key):
+                    self.controller.see(resource, gone, deleted=True)
 
     def hear(self) -> None:
         """The next event of the watch, of what is watched."""
