@@ -44,8 +44,20 @@ def training(study: str, *, stage: str = "") -> StageRecord:
             DatasetUse(name="xnli/train.en", digest="a" * 32, source=f"{STORE}/datasets/xnli", context="training")
         ],
         checkpoints=[
-            Checkpoint(name="last", step=10, uri=f"{STORE}/last", digest="1" * 32, metrics={"dev/xnli/accuracy": 60.0}),
-            Checkpoint(name="best", step=10, uri=f"{STORE}/best", digest="2" * 32, metrics={"dev/xnli/accuracy": 60.0}),
+            Checkpoint(
+                name="last",
+                step=10,
+                uri=f"{STORE}/stages/target-training/k/last",
+                digest="1" * 32,
+                metrics={"dev/xnli/accuracy": 60.0},
+            ),
+            Checkpoint(
+                name="best",
+                step=10,
+                uri=f"{STORE}/stages/target-training/k/best",
+                digest="2" * 32,
+                metrics={"dev/xnli/accuracy": 60.0},
+            ),
         ],
     )
 

@@ -144,7 +144,7 @@ def test_weights_are_found_from_a_registered_version(mlflow_place: Place, study:
 
     version = mlflow_place.mlflow.client.get_model_version(trained.registered_model, str(published.versions["best"]))
 
-    assert version.tags["xstilts.uri"] == "s3://b/best"
+    assert version.tags["xstilts.uri"] == "s3://b/stages/target-training/k/best"
     assert version.tags["xstilts.model_id"] == published.models["best"]
     assert version.run_id == published.run_id
 
@@ -264,7 +264,7 @@ def test_two_stores_that_made_one_stage_each_show_their_own(mlflow_place: Place,
     for published, store in ((ours, STORE), (foreign, OTHER)):
         for name, version in published.versions.items():
             tags = client.get_model_version(trained.registered_model, str(version)).tags
-            assert tags["xstilts.uri"] == f"{store}/{name}"
+            assert tags["xstilts.uri"] == f"{store}/stages/target-training/k/{name}"
     values = {
         run_id: client.get_run(run_id).data.metrics["eval/accuracy/other-languages"]
         for run_id in (our_scores.run_id, foreign_scores.run_id)
