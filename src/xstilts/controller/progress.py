@@ -106,8 +106,10 @@ class Progress:
             self.counts["reused"] += ended == "Succeeded" and all(stage.reused for stage in status.stages)
         if ended == "Failed":
             self.failures[trial.name] = message
-        if view is None or (status != old and within_bounds(status)[0] != old):
-            self.statuses[trial.name] = within_bounds(status)[0]
+        if view is None or status != old:
+            bounded, _ = within_bounds(status)
+            if view is None or bounded != old:
+                self.statuses[trial.name] = bounded
 
     def _stand(self, trial: TrialOutline) -> tuple[str, str, Ended | None]:
         """Reason and message of the trial's condition, and whether that is its end."""
